@@ -1,0 +1,70 @@
+# Two commands for everybody: `make demo` and `make test`. Each sets up its own environment first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WORKERS ?= auto
+
+.PHONY: help demo test fast lint types contracts unit docs-examples schemas pictures lock format clean
+
+help:
+	@echo "make demo     the whole story on simulated servers, under a minute"
+	@echo "make test     lint, types, import contracts, tests with coverage floors, docs examples"
+	@echo "make fast     what a change needs every few minutes (under 20 s)"
+	@echo "make schemas  rewrite schemas/ from the code"
+	@echo "make pictures rewrite the pictures in docs/ from real output"
+	@echo "make format   let ruff put the code in order"
+	@echo "make lock     resolve requirements.lock anew"
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cmscert needs Python 3.11 or later: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/cmscert demo
+
+test: lint types contracts unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95 | tail -n 40
+	$(BIN)/coverage report --fail-under=100 --include='cmscert/model/*,cmscert/pki/*,cmscert/mmp/*,cmscert/planning/*'
+
+fast: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not judge"
+
+schemas: $(STAMP)
+	$(BIN)/cmscert schema --write schemas
+
+pictures: $(STAMP)
+	$(BIN)/python -m tests.pictures
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev \
+	  --no-annotate --no-header --output-file requirements.lock pyproject.toml
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

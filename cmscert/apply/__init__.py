@@ -1,0 +1,1 @@
+"""Runs a plan: step by step, read back, journal, way back."""

@@ -1,0 +1,1 @@
+"""YAML to desired state; every fault with file, line and column."""

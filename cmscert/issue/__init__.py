@@ -1,0 +1,1 @@
+"""Gets a certificate: requests, issuers, the material store."""

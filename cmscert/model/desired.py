@@ -1,0 +1,154 @@
+"""What every service must hold, resolved from the inventory: no references are left, no key bytes are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fractions import Fraction
+from typing import Literal
+
+from cmscert.model.names import Release
+from cmscert.pki.certificate import Certificate
+
+Naming = Literal["new", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """A certificate of the inventory as it was loaded; the key is known by the hash of its public half only.
+
+    ``chain``: issuer first, root last (the root included when the bundle has it), never the leaf.
+    ``declared``: the names that the inventory asks for (CN first).
+    """
+
+    certificate: str
+    leaf: Certificate
+    chain: tuple[Certificate, ...]
+    spki: str
+    naming: Naming = "new"
+    declared: tuple[str, ...] = ()
+
+    @property
+    def full_chain(self) -> tuple[Certificate, ...]:
+        """Leaf, intermediates, root."""
+        return (self.leaf, *self.chain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A named, ordered set of certificates; for CA bundles the issuing CA first and the root last."""
+
+    name: str
+    certificates: tuple[Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedIdentity:
+    """What an identity slot must hold.
+
+    ``file_certificates``: what the certificate file holds (the leaf alone, or the full chain).
+    ``bundle``: the third file, or None when the slot gets none.
+    ``address``/``port``: where to probe it, when that is said in the inventory.
+    """
+
+    slot: str
+    material: Material
+    file_certificates: tuple[Certificate, ...]
+    bundle: Bundle | None = None
+    tag: str | None = None
+    address: str | None = None
+    port: int | None = None
+    kind: Literal["identity"] = "identity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedTrust:
+    """What a trust slot must hold. ``leaves_of``: the service whose leaf certificates these are, if they are."""
+
+    slot: str
+    bundle: Bundle
+    leaves_of: str | None = None
+    kind: Literal["trust"] = "trust"
+
+
+WantedSlot = WantedIdentity | WantedTrust
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedServer:
+    """One CMS node of the inventory. ``release``: what the inventory says, None when it leaves it open."""
+
+    name: str
+    address: str
+    fqdn: str
+    release: Release | None = None
+    roles: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    database_address: str | None = None
+    slots: tuple[WantedSlot, ...] = ()
+
+    def slot(self, name: str) -> WantedSlot | None:
+        """Return what is wanted in a slot, or None when the inventory leaves it alone."""
+        return next((wanted for wanted in self.slots if wanted.slot == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """When a certificate is due for renewal: below this share of its life, or below this time left."""
+
+    life_left: Fraction | None = Fraction(1, 3)
+    time_left: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignore:
+    """Drift to leave alone, with a reason and optionally an end (ISO date)."""
+
+    reason: str
+    server: str = "*"
+    slot: str = "*"
+    drift: str = "*"
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The inventory's ``policy``. ``seconds``: overrides of the impact table, by service."""
+
+    renew_when: Due = field(default_factory=Due)
+    one_at_a_time: tuple[str, ...] = ("callbridge", "webbridge", "webbridge3", "turn")
+    keep_revisions: int = 2
+    max_servers_changed: int | None = None
+    ignore: tuple[Ignore, ...] = ()
+    profile: Literal["default", "strict"] = "default"
+    seconds: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unhandled:
+    """Something that the inventory asks for and this release of cmscert does not do yet: named in every plan."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """The whole inventory, resolved.
+
+    ``inventory_sha256``: over the inventory's bytes and all public material that it names.
+    """
+
+    fleet: str
+    servers: tuple[WantedServer, ...]
+    policy: Policy
+    inventory_sha256: str
+    unhandled: tuple[Unhandled, ...] = ()
+
+    def server(self, name: str) -> WantedServer:
+        """Return a server by name; raises KeyError."""
+        for server in self.servers:
+            if server.name == name:
+                return server
+        raise KeyError(name)

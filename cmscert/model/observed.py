@@ -1,0 +1,139 @@
+"""What was read from a node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from cmscert.model.names import Release
+from cmscert.model.readings import NOT_ASKED, Absent, Known, Reading, Unread
+from cmscert.pki.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """The file names bound to a slot; None stands for the screen's ``none`` or a missing row.
+
+    Identity slots use ``key``, ``certificate`` and ``bundle`` (the third file); trust slots use ``bundle`` only.
+    """
+
+    slot: str
+    key: str | None = None
+    certificate: str | None = None
+    bundle: str | None = None
+    tag: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names bound, without gaps."""
+        return tuple(name for name in (self.key, self.certificate, self.bundle) if name is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """A TLS port of a slot, as the screen tells it."""
+
+    interface: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """A status screen, read. ``enabled`` is None where the screen has no such row (``callbridge``, T-31)."""
+
+    service: str
+    enabled: bool | None = None
+    bindings: Mapping[str, Binding] = field(default_factory=dict)
+    listens: Mapping[str, tuple[Listen, ...]] = field(default_factory=dict)
+
+    def binding(self, slot: str) -> Binding:
+        """Return what is bound to a slot; an empty binding when nothing is."""
+        return self.bindings.get(slot) or Binding(slot=slot)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file of the node's store that was read. ``certificates`` is empty when it holds none that can be parsed."""
+
+    name: str
+    sha256: str
+    certificates: tuple[Certificate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedServer:
+    """One node, read.
+
+    ``clock_skew``: node's clock minus ours in seconds. ``password_expires``: of the account that is logged in.
+    ``files``: names in the flat store. ``contents``: only files that were asked for. ``screens``: by service.
+    ``matches``: by (key file, certificate file), whether ``pki match`` says that they belong together.
+    ``served``: by slot, the chain that a TLS port showed, leaf first.
+    """
+
+    name: str
+    reached: Reading[Literal[True]]
+    release: Reading[Release] = NOT_ASKED
+    clock_skew: Reading[float] = NOT_ASKED
+    password_expires: Reading[date] = NOT_ASKED
+    files: Reading[tuple[str, ...]] = NOT_ASKED
+    contents: Mapping[str, Reading[StoredFile]] = field(default_factory=dict)
+    screens: Mapping[str, Reading[ServiceState]] = field(default_factory=dict)
+    matches: Mapping[tuple[str, str], Reading[bool]] = field(default_factory=dict)
+    served: Mapping[str, Reading[tuple[Certificate, ...]]] = field(default_factory=dict)
+
+    def screen(self, service: str) -> Reading[ServiceState]:
+        """Return the reading of a service's screen; Unread when it was not asked for."""
+        return self.screens.get(service, NOT_ASKED)
+
+    def content(self, name: str) -> Reading[StoredFile]:
+        """Return the reading of a file; Unread when it was not asked for."""
+        return self.contents.get(name, NOT_ASKED)
+
+    def digest(self) -> str:
+        """SHA-256 over everything that a plan leans on.
+
+        Clocks and the expiry of passwords are left out: they move by themselves.
+        """
+        facts: dict[str, object] = {
+            "name": self.name,
+            "reached": _plain(self.reached, bool),
+            "release": _plain(self.release, str),
+            "files": _plain(self.files, lambda names: sorted(name for name in names if material_like(name))),
+            "contents": {name: _plain(reading, lambda file: file.sha256) for name, reading in self.contents.items()},
+            "screens": {name: _plain(reading, _screen) for name, reading in self.screens.items()},
+            "matches": {f"{key} {crt}": _plain(reading, bool) for (key, crt), reading in self.matches.items()},
+            "served": {
+                slot: _plain(reading, lambda chain: [crt.sha256 for crt in chain])
+                for slot, reading in self.served.items()
+            },
+        }
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def material_like(name: str) -> bool:
+    """Tell whether a file name can be certificate material ([S11]: pem, cer, crt; keys and requests)."""
+    return name.lower().endswith((".crt", ".cer", ".pem", ".der", ".key", ".csr"))
+
+
+def _plain(reading: Reading[object], show: object) -> object:
+    match reading:
+        case Known(value=value):
+            assert callable(show)  # noqa: S101 - private, called above only
+            return ["known", show(value)]
+        case Absent():
+            return ["absent"]
+        case Unread():
+            return ["unread"]
+
+
+def _screen(state: ServiceState) -> object:
+    return [
+        state.enabled,
+        {slot: [b.key, b.certificate, b.bundle, b.tag] for slot, b in state.bindings.items()},
+        {slot: sorted([listen.interface, listen.port] for listen in ports) for slot, ports in state.listens.items()},
+    ]

@@ -1,0 +1,196 @@
+"""The plan: data that can be saved, reviewed, compared and applied later (laws 3, 5, 9, 12).
+
+No callables, no key bytes, no passwords, no command texts: a step holds an *action*, and ``cmscert.mmp.lines`` turns an
+action into what is typed, for the view, the runbook and the executor alike (law 4).
+Contents of files are named, never carried: ``sha256:<hex>`` of the bytes, or ``spki:<hex>`` of a key's public half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from cmscert.model.observed import Binding
+
+PLAN_FORMAT = "cmscert.plan/1"
+Severity = Literal["error", "warning", "notice"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One named difference between wanted and found. ``slot`` is None for facts of the server as a whole.
+
+    ``plannable`` is False for what no step can mend (a certificate that is right but due).
+    """
+
+    server: str
+    slot: str | None
+    reason: str
+    wanted: str
+    found: str
+    severity: Severity = "error"
+    plannable: bool = True
+    ignored: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutFile:
+    """Upload a file. ``overwrites``: the name is in use (``naming: fixed``)."""
+
+    file: str
+    content: str
+    role: Literal["certificate", "key", "bundle"]
+    overwrites: bool = False
+    kind: Literal["put"] = "put"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveFile:
+    """Copy a file of the store under a second name, on the node, before it is overwritten (``naming: fixed``)."""
+
+    file: str
+    saved_as: str
+    kind: Literal["save"] = "save"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreFile:
+    """The way back of an overwriting ``put``: the saved copy under its old name again."""
+
+    file: str
+    saved_as: str
+    kind: Literal["restore"] = "restore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFiles:
+    """Let the node check what was uploaded: ``pki match``, and ``pki verify`` where there is a bundle."""
+
+    key: str
+    certificate: str
+    bundle: str | None = None
+    kind: Literal["check"] = "check"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebind:
+    """Bind files to slots of one service and make the service load them.
+
+    ``stopped``: the service is not running now and stays so: the bindings change, nothing is started.
+    ``restores``: overwritten files to copy back before the service is started again (only in a way back).
+    """
+
+    service: str
+    bindings: tuple[Binding, ...]
+    stopped: bool = False
+    restores: tuple[RestoreFile, ...] = ()
+    kind: Literal["bind"] = "bind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Make a service load the files that are bound to it already."""
+
+    service: str
+    restores: tuple[RestoreFile, ...] = ()
+    kind: Literal["restart"] = "restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFiles:
+    """Remove old files that this tool named; always last."""
+
+    files: tuple[str, ...]
+    kind: Literal["remove"] = "remove"
+
+
+Action = PutFile | SaveFile | RestoreFile | CheckFiles | Rebind | Restart | RemoveFiles
+Disturbing = Rebind | Restart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impact:
+    """What users notice while a step runs, and for how many seconds (an estimate)."""
+
+    service: str
+    notices: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. ``after``: ids of steps that must be done and verified first. ``undo``: the way back, computed now."""
+
+    id: str
+    server: str
+    slot: str | None
+    action: Action
+    because: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    impact: Impact | None = None
+    undo: Rebind | Restart | None = None
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether a service stops answering while the step runs."""
+        return self.impact is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A guard that holds.
+
+    ``guard`` is the name that ``--allow`` takes; ``liftable`` is False where nothing lifts it.
+    """
+
+    guard: str
+    message: str
+    server: str | None = None
+    liftable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """No change, but something to say."""
+
+    message: str
+    server: str | None = None
+    slot: str | None = None
+    reason: str = "notice"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What differs and the ordered steps that put it right.
+
+    ``basis``: server → digest of what was observed. ``unread``: (server, why). ``complete`` is False when
+    anything that was needed could not be read.
+    """
+
+    made_at: datetime
+    tool_version: str
+    fleet: str
+    inventory_sha256: str
+    basis: Mapping[str, str]
+    select: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+    drift: tuple[Drift, ...] = ()
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    releases: Mapping[str, str] = field(default_factory=dict)
+    format: str = PLAN_FORMAT
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was needed could be read."""
+        return not self.unread
+
+    def step(self, step_id: str) -> Step:
+        """Return a step by id; raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)

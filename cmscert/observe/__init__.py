@@ -1,0 +1,1 @@
+"""Asks a node through a read-only session; returns an observed node."""

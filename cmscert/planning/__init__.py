@@ -1,0 +1,1 @@
+"""Checks, diff, steps, order, guards, prediction: pure."""

@@ -1,0 +1,1 @@
+"""Draws plans, drift, status and events. Decides nothing."""

@@ -1,0 +1,1 @@
+"""Sessions over SSH and SFTP, TLS probes; the only product code that imports asyncssh."""
