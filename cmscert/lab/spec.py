@@ -1,0 +1,94 @@
+"""What a simulated node is made of: plain values, given by whoever starts the lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True)
+class SlotSpec:
+    """File names bound to a slot at the start; None means ``none``. Trust slots use ``bundle`` only."""
+
+    key: str | None = None
+    certificate: str | None = None
+    bundle: str | None = None
+    tag: str | None = None
+
+
+@dataclass(kw_only=True)
+class ServiceSpec:
+    """A configured service at the start.
+
+    ``slots``: by slot name (``webadmin``, ``webbridge3/https``, ``webbridge3/trust-c2w``, ``callbridge/trust-cluster`` ...).
+    ``loaded``: slots whose *loaded* files differ from the bound ones (a file was replaced and nobody restarted): slot name to
+    the PEM bytes (key, certificate file) that were loaded at the last start.
+    ``ports``: slot name to TCP port; 0 or missing lets the lab choose one.
+    """
+
+    enabled: bool = True
+    slots: dict[str, SlotSpec] = field(default_factory=dict)
+    loaded: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Switches:
+    """Behaviour that no source proves (grades [MEM], [INF], [UNK] of the fact sheet). Change one to test the other way."""
+
+    exec_channel: bool = True  # 1.3: exec is accepted (False: refused, only a shell works)
+    sftp_same_connection: bool = True  # 1.3: S1 opens SFTP on a second connection; whether one would do is unknown
+    max_channels: int | None = None  # 1.3: channel opens beyond this many at once are refused
+    confirm_over_exec: bool = False  # 1.3: whether a capital Y is read from an exec channel's stdin
+    words: str = "primary"  # 5.5: "primary" (Primary/Replica) or "master" (Master/Slave)
+    set_replies: bool = False  # 4: configuration commands answer something instead of nothing
+    match_wording: str = "default"  # 10.1: literal output of pki match and pki verify is unknown: default | terse | odd
+    version_wording: str = "plain"  # 7: output of version is unknown: plain | labelled
+    bundle_row_when_none: bool = False  # T-30: no row when no bundle is set; True prints "CA Bundle file : none"
+    change_while_enabled: bool = True  # 4.4: certs commands are accepted while the service is enabled
+    expired_fails_enable: bool = False  # 10.2: whether an expired certificate makes enable fail
+    date_command: bool = True  # date is not in the fact sheet at all: False answers Unknown command
+    extra_rows: bool = False  # unknown rows appear in status screens
+
+
+@dataclass(kw_only=True)
+class Faults:
+    """Faults on request. Counters count commands (exec or shell) of the node since its start, from 1."""
+
+    refuse_channels: int = 0  # refuse this many channel opens, then accept
+    refuse_every: int = 0  # refuse every n-th channel open
+    cut_at: int | None = None  # cut the connection when the n-th command arrives, before carrying it out
+    cut_after: int | None = None  # cut after carrying out the n-th command, before its answer
+    late: dict[str, float] = field(default_factory=dict)  # command prefix to seconds of delay before the answer
+    fail: dict[str, str] = field(default_factory=dict)  # command prefix to a FAILURE text; nothing is carried out
+    silent: tuple[str, ...] = ()  # command prefixes that never answer
+    lie: tuple[str, ...] = ()  # command prefixes that answer as if done, without doing
+    garbage: tuple[str, ...] = ()  # command prefixes answered with control characters and invalid UTF-8
+    store_full: bool = False  # every upload fails
+    truncate_uploads: int | None = None  # uploads keep only this many bytes, and report success
+    corrupt_uploads: bool = False  # one byte of every upload differs
+    no_start: tuple[str, ...] = ()  # services that answer SUCCESS to enable/restart but do not listen
+    reject_password: bool = False
+
+
+@dataclass(kw_only=True)
+class NodeSpec:
+    """One simulated node. ``address``: what it calls itself (inventory address); it listens on ``bind``."""
+
+    name: str
+    hostname: str
+    address: str
+    fqdn: str
+    release: str = "3.9"
+    user: str = "admin"
+    password: str = "lab"  # noqa: S105 - a throw-away password of a simulated node
+    authorized_keys: str | None = None
+    password_expires: str = "2027-Mar-31"  # noqa: S105 - a date
+    bind: str = "127.0.0.1"
+    ssh_port: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    services: dict[str, ServiceSpec] = field(default_factory=dict)
+    switches: Switches = field(default_factory=Switches)
+    faults: Faults = field(default_factory=Faults)
+    start_delay: float = 0.05  # seconds that a service takes to come up
+    clock_skew: float = 0.0  # seconds ahead of the real clock
+    answer_delay: float = 0.0  # seconds before every answer
