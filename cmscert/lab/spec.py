@@ -19,9 +19,9 @@ class SlotSpec:
 class ServiceSpec:
     """A configured service at the start.
 
-    ``slots``: by slot name (``webadmin``, ``webbridge3/https``, ``webbridge3/trust-c2w``, ``callbridge/trust-cluster`` ...).
-    ``loaded``: slots whose *loaded* files differ from the bound ones (a file was replaced and nobody restarted): slot name to
-    the PEM bytes (key, certificate file) that were loaded at the last start.
+    ``slots``: by slot name (``webadmin``, ``webbridge3/https``, ``webbridge3/trust-c2w`` ...).
+    ``loaded``: slots whose *loaded* files differ from the bound ones (a file was replaced and nobody restarted): slot
+    name to the PEM bytes (key, certificate file) that were loaded at the last start.
     ``ports``: slot name to TCP port; 0 or missing lets the lab choose one.
     """
 
@@ -33,7 +33,7 @@ class ServiceSpec:
 
 @dataclass(kw_only=True)
 class Switches:
-    """Behaviour that no source proves (grades [MEM], [INF], [UNK] of the fact sheet). Change one to test the other way."""
+    """Behaviour that no source proves (grades [MEM], [INF], [UNK]). Change one to test the other way."""
 
     exec_channel: bool = True  # 1.3: exec is accepted (False: refused, only a shell works)
     sftp_same_connection: bool = True  # 1.3: S1 opens SFTP on a second connection; whether one would do is unknown

@@ -34,8 +34,9 @@ class Timeouts:
 class Login:
     """How to reach and log in to one node.
 
-    ``known_hosts``: path as the inventory says it, joined to the inventory's folder. ``legacy``: also offer ssh-rsa host keys
-    and group14-sha1, which 2.x may need ([MEM] fact 1.9). ``agent``: use the SSH agent when neither password nor key is given.
+    ``known_hosts``: path as the inventory says it, joined to the inventory's folder. ``legacy``: also offer ssh-rsa
+    host keys and group14-sha1, which 2.x may need ([MEM] fact 1.9). ``agent``: use the SSH agent when neither password
+    nor key is given.
     """
 
     server: str
@@ -48,4 +49,4 @@ class Login:
     key_passphrase: SecretRef | None = None
     agent: bool = False
     legacy: bool = False
-    timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
+    timeouts: Timeouts = Timeouts()

@@ -34,7 +34,7 @@ class ReadSession(Protocol):
         ...
 
     async def read_tail(self, name: str, size: int) -> bytes | None:
-        """Return at most the last ``size`` bytes of a file (``log`` supports it, [S1]); None when there is no such file."""
+        """Return at most the last ``size`` bytes of a file (``log`` supports it, [S1]); None when there is none."""
         ...
 
 
