@@ -99,6 +99,17 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A point that nothing passes before everything in front of it is done, on every server; nothing is typed.
+
+    ``opens``: ``services`` (all material is uploaded and checked) or ``removal`` (every change is verified).
+    """
+
+    opens: Literal["services", "removal"]
+    kind: Literal["gate"] = "gate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveFiles:
     """Remove old files that this tool named; always last."""
 
@@ -106,8 +117,11 @@ class RemoveFiles:
     kind: Literal["remove"] = "remove"
 
 
-Action = PutFile | SaveFile | RestoreFile | CheckFiles | Rebind | Restart | RemoveFiles
-Disturbing = Rebind | Restart
+Action = PutFile | SaveFile | RestoreFile | CheckFiles | Rebind | Restart | RemoveFiles | Gate
+Undo = Rebind | Restart | RestoreFile
+
+FLEET = "*"
+"""The server of a gate: it belongs to none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +135,11 @@ class Impact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step. ``after``: ids of steps that must be done and verified first. ``undo``: the way back, computed now."""
+    """One step.
+
+    ``after``: ids of steps that must be done and verified first. ``undo``: the way back, computed at planning time; None
+    where the step disturbs nothing, or where there is none (a notice says so).
+    """
 
     id: str
     server: str
@@ -130,7 +148,7 @@ class Step:
     because: tuple[str, ...]
     after: tuple[str, ...] = ()
     impact: Impact | None = None
-    undo: Rebind | Restart | None = None
+    undo: Undo | None = None
 
     @property
     def disturbs(self) -> bool:

@@ -23,6 +23,7 @@ class IdentitySlot:
     ``third``: what the optional third file is: a CA bundle, a trust list (``loadbalancer auth``), or nothing at all
     because the certificate file is always the full chain.
     ``listens``: whether a TLS probe can see it; ``default_port`` when the screen does not tell the port.
+    ``pin`` and ``accepts``: as in ``TrustSlot``, for slots whose third file is a trust list.
     """
 
     name: str
@@ -33,6 +34,8 @@ class IdentitySlot:
     eku_grade: Grade = "inferred"
     listens: bool = True
     default_port: int | None = None
+    pin: Literal["leaf", "any"] = "leaf"
+    accepts: tuple[str, ...] = ()
     kind: Literal["identity"] = "identity"
 
 
