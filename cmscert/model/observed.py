@@ -43,12 +43,16 @@ class Listen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """A status screen, read. ``enabled`` is None where the screen has no such row (``callbridge``, T-31)."""
+    """A status screen, read. ``enabled`` is None where the screen has no such row (``callbridge``, T-31).
+
+    ``untold``: slots of which the screen shows no row at all. Their binding reads as empty, but nothing proves it.
+    """
 
     service: str
     enabled: bool | None = None
     bindings: Mapping[str, Binding] = field(default_factory=dict)
     listens: Mapping[str, tuple[Listen, ...]] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
 
     def binding(self, slot: str) -> Binding:
         """Return what is bound to a slot; an empty binding when nothing is."""

@@ -23,7 +23,7 @@ class IdentitySlot:
     ``third``: what the optional third file is: a CA bundle, a trust list (``loadbalancer auth``), or nothing at all
     because the certificate file is always the full chain.
     ``listens``: whether a TLS probe can see it; ``default_port`` when the screen does not tell the port.
-    ``pin`` and ``accepts``: as in ``TrustSlot``, for slots whose third file is a trust list.
+    ``pin``, ``pin_grade`` and ``accepts``: as in ``TrustSlot``, for slots whose third file is a trust list.
     """
 
     name: str
@@ -35,8 +35,14 @@ class IdentitySlot:
     listens: bool = True
     default_port: int | None = None
     pin: Literal["leaf", "any"] = "leaf"
+    pin_grade: Grade = "inferred"
     accepts: tuple[str, ...] = ()
     kind: Literal["identity"] = "identity"
+
+    @property
+    def tagged(self) -> bool:
+        """Whether one node can have several of it, told apart by a tag."""
+        return "{tag}" in self.bind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,7 @@ class Service:
     """One row of the service table.
 
     ``since``/``until``: first release that has it in this form, first release that no longer has.
+    ``status``: the words of its status command; ``more_status``: further screens that tell the rest of its slots.
     ``via``: ``cycle`` is disable, certs, enable; ``restart`` is certs, restart.
     ``restart_of``: the service that has to be restarted instead (``tls`` is applied by ``callbridge restart``).
     ``notices``: what users notice while it is down; ``seconds``: default estimate of that time.
@@ -79,6 +86,7 @@ class Service:
     notices: str
     seconds: int
     interchangeable: bool = False
+    more_status: tuple[tuple[str, ...], ...] = ()
 
     def in_release(self, release: Release) -> bool:
         """Tell whether a release has this row."""

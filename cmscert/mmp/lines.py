@@ -1,0 +1,119 @@
+"""One action of a plan as what is typed. The view, the runbook and the executor all call ``lines`` (law 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cmscert.mmp.commands import pki_match, pki_verify
+from cmscert.mmp.grammar import command, quoted
+from cmscert.model.commands import Command, Effect
+from cmscert.model.observed import Binding
+from cmscert.model.plan import (
+    Action,
+    CheckFiles,
+    Gate,
+    PutFile,
+    Rebind,
+    RemoveFiles,
+    Restart,
+    RestoreFile,
+    SaveFile,
+)
+from cmscert.model.services import IdentitySlot, Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line as shown. ``command`` is what is sent; None for a file transfer, which the session does itself."""
+
+    text: str
+    command: Command | None = None
+
+
+def lines(action: Action, row: Service | None) -> tuple[Line, ...]:
+    """Return what is typed for an action, in order.
+
+    ``row`` is the service's row for Rebind and Restart, and is not looked at otherwise. Raises ValueError when a name
+    cannot be typed, or when the row does not fit the action.
+    """
+    if isinstance(action, Rebind | Restart):
+        return tuple(_switching(action, row))
+    return tuple(_plain(action))
+
+
+def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles | Gate) -> Iterator[Line]:
+    match action:
+        case PutFile():
+            yield _transfer("put", action.file)
+        case SaveFile():
+            yield _transfer("get", action.file)
+            yield _transfer("put", action.saved_as)
+        case RestoreFile():
+            yield _transfer("get", action.saved_as)
+            yield _transfer("put", action.file)
+        case CheckFiles():
+            yield _shown(pki_match(action.key, action.certificate))
+            if action.bundle is not None:
+                yield _shown(pki_verify(action.certificate, action.bundle))
+        case RemoveFiles():
+            for name in action.files:
+                yield _transfer("rm", name)
+        case Gate():
+            return
+
+
+def _switching(action: Rebind | Restart, row: Service | None) -> Iterator[Line]:
+    if row is None or row.name != action.service:
+        raise ValueError(f"the row of service {action.service} is needed to say what is typed")
+    bindings = action.bindings if isinstance(action, Rebind) else ()
+    tags = _tags(bindings) if isinstance(action, Rebind) else action.tags
+    stopped = isinstance(action, Rebind) and action.stopped
+    if row.via == "cycle" and not stopped:
+        yield from _switched(row, "disable", tags)
+    for restore in action.restores:
+        yield from _plain(restore)
+    for binding in bindings:
+        yield _bound(binding, row)
+    if not stopped:
+        yield from _switched(row, "enable" if row.via == "cycle" else "restart", tags)
+
+
+def _tags(bindings: tuple[Binding, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(binding.tag for binding in bindings if binding.tag is not None))
+
+
+def _transfer(verb: str, name: str) -> Line:
+    return Line(text=f"sftp {verb} {quoted(name)}")
+
+
+def _shown(sent: Command) -> Line:
+    return Line(text=sent.typed, command=sent)
+
+
+def _typed(*words: str) -> Line:
+    return _shown(command(*words, effect=Effect.CHANGE))
+
+
+def _switched(row: Service, verb: str, tags: tuple[str, ...]) -> Iterator[Line]:
+    service = row.restart_of or row.name
+    if not tags:
+        yield _typed(service, verb)
+    for tag in tags:
+        yield _typed(service, verb, tag)  # [MEM] load balancers and trunks are switched by their tag
+
+
+def _bound(binding: Binding, row: Service) -> Line:
+    slot = row.slot(binding.slot)
+    if slot is None:
+        raise ValueError(f"service {row.name} has no slot {binding.slot} in this release")
+    if not isinstance(slot, IdentitySlot):
+        return _typed(*slot.bind, binding.bundle or "none")
+    if slot.tagged and binding.tag is None:
+        raise ValueError(f"slot {slot.name} needs the tag of the one that is meant")
+    if slot.third is None and binding.bundle is not None:
+        raise ValueError(f"slot {slot.name} takes no third file")
+    words = tuple((binding.tag or "") if word == "{tag}" else word for word in slot.bind)
+    if binding.key is None or binding.certificate is None:
+        return _typed(*words, "none")  # half of a pair cannot be typed, and serves nothing
+    return _typed(*words, *binding.files)
