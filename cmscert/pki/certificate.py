@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,21 @@ class Certificate:
     key_usage: tuple[str, ...] | None = field(compare=False, default=None)
     is_ca: bool = field(compare=False, default=False)
     self_issued: bool = field(compare=False, default=False)
+    path_length: int | None = field(compare=False, default=None)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names a TLS client would accept: DNS names and addresses of the SAN."""
         return (*self.dns_names, *self.ip_addresses)
+
+
+@lru_cache(maxsize=8192)
+def parse_certificate(der: bytes) -> Certificate:
+    """Read one DER certificate; the same bytes give the same object.
+
+    Raises ValueError with one sentence for a person. Keys of an algorithm that cannot be loaded are no error: then
+    ``key_type`` is the dotted OID, ``key_bits`` 0 and ``spki_sha256`` is over the bytes as they stand.
+    """
+    from cmscert.pki import facts  # late: cryptography costs 90 ms of start-up, and the values need none of it
+
+    return facts.certificate_facts(bytes(der))

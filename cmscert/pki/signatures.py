@@ -1,0 +1,40 @@
+"""Whether one certificate's key made the signature of another."""
+
+from __future__ import annotations
+
+import warnings
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
+
+from cmscert.pki.facts import load, public_key
+
+
+def signature_holds(child: bytes, issuer: bytes) -> bool:
+    """Tell whether the child (DER) is signed with the issuer's (DER) key; unknown algorithms count as no."""
+    key = public_key(issuer)
+    if key is None:
+        return False
+    loaded = load(child)
+    signature, signed = loaded.signature, loaded.tbs_certificate_bytes
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # weak hashes are a rule's business
+            parameters, digest = loaded.signature_algorithm_parameters, loaded.signature_hash_algorithm
+            if isinstance(key, rsa.RSAPublicKey):
+                if not isinstance(parameters, padding.PKCS1v15 | padding.PSS) or digest is None:
+                    return False
+                key.verify(signature, signed, parameters, digest)
+            elif isinstance(key, ec.EllipticCurvePublicKey):
+                if not isinstance(parameters, ec.ECDSA):
+                    return False
+                key.verify(signature, signed, parameters)
+            elif isinstance(key, dsa.DSAPublicKey):
+                if digest is None:
+                    return False
+                key.verify(signature, signed, digest)
+            else:
+                key.verify(signature, signed)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
