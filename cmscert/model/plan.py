@@ -91,10 +91,11 @@ class Rebind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """Make a service load the files that are bound to it already."""
+    """Make a service load the files that are bound to it already. ``tags``: which ones, where a service has tags."""
 
     service: str
     restores: tuple[RestoreFile, ...] = ()
+    tags: tuple[str, ...] = ()
     kind: Literal["restart"] = "restart"
 
 
