@@ -1,1 +1,1 @@
-"""One module a use case: wires the parts, owns the clock and the number of nodes at a time. The Python API."""
+"""One module a use case; each returns values and prints nothing. This is the Python API."""

@@ -1,1 +1,1 @@
-"""Draws plans, drift, status and events. Decides nothing."""
+"""Draws plans, results, drift, status and events as text and JSON. Decides nothing."""

@@ -1,0 +1,301 @@
+"""Reads a saved plan (``cmscert.plan/1``). ``cmscert.reports.plan_document`` writes it.
+
+A plan file is a border: every key is known, every type fits, or the file is refused with all its faults.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from cmscert.errors import Fault, InputError
+from cmscert.model import plan as model
+from cmscert.model.observed import Binding
+
+LARGEST = 20 * 1024 * 1024
+HINT = "make the plan again with cmscert plan --save"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Binding(_Strict):
+    slot: str
+    key: str | None
+    certificate: str | None
+    bundle: str | None
+    tag: str | None
+
+
+class _Put(_Strict):
+    kind: Literal["put"]
+    file: str
+    content: str
+    role: Literal["certificate", "key", "bundle"]
+    overwrites: bool
+
+    def value(self) -> model.PutFile:
+        return model.PutFile(file=self.file, content=self.content, role=self.role, overwrites=self.overwrites)
+
+
+class _Save(_Strict):
+    kind: Literal["save"]
+    file: str
+    saved_as: str
+
+    def value(self) -> model.SaveFile:
+        return model.SaveFile(file=self.file, saved_as=self.saved_as)
+
+
+class _Restore(_Strict):
+    kind: Literal["restore"]
+    file: str
+    saved_as: str
+
+    def value(self) -> model.RestoreFile:
+        return model.RestoreFile(file=self.file, saved_as=self.saved_as)
+
+
+class _Check(_Strict):
+    kind: Literal["check"]
+    key: str
+    certificate: str
+    bundle: str | None
+
+    def value(self) -> model.CheckFiles:
+        return model.CheckFiles(key=self.key, certificate=self.certificate, bundle=self.bundle)
+
+
+class _Rebind(_Strict):
+    kind: Literal["bind"]
+    service: str
+    bindings: tuple[_Binding, ...]
+    stopped: bool
+    restores: tuple[_Restore, ...]
+
+    def value(self) -> model.Rebind:
+        return model.Rebind(
+            service=self.service,
+            bindings=tuple(Binding(**binding.model_dump()) for binding in self.bindings),
+            stopped=self.stopped,
+            restores=tuple(restore.value() for restore in self.restores),
+        )
+
+
+class _Restart(_Strict):
+    kind: Literal["restart"]
+    service: str
+    restores: tuple[_Restore, ...]
+    tags: tuple[str, ...]
+
+    def value(self) -> model.Restart:
+        return model.Restart(
+            service=self.service, restores=tuple(restore.value() for restore in self.restores), tags=self.tags
+        )
+
+
+class _Remove(_Strict):
+    kind: Literal["remove"]
+    files: tuple[str, ...]
+
+    def value(self) -> model.RemoveFiles:
+        return model.RemoveFiles(files=self.files)
+
+
+class _Gate(_Strict):
+    kind: Literal["gate"]
+    opens: Literal["services", "removal"]
+
+    def value(self) -> model.Gate:
+        return model.Gate(opens=self.opens)
+
+
+_Action = Annotated[
+    _Put | _Save | _Restore | _Check | _Rebind | _Restart | _Remove | _Gate, Field(discriminator="kind")
+]
+_UndoAction = Annotated[_Rebind | _Restart | _Restore, Field(discriminator="kind")]
+
+
+class _Undo(_Strict):
+    commands: tuple[str, ...]
+    action: _UndoAction
+
+
+class _Impact(_Strict):
+    service: str
+    notices: str
+    seconds: int = Field(ge=0)
+
+
+class _Step(_Strict):
+    id: str
+    server: str
+    slot: str | None
+    kind: str
+    commands: tuple[str, ...]
+    because: tuple[str, ...]
+    after: tuple[str, ...]
+    impact: _Impact | None
+    undo: _Undo | None
+    action: _Action
+
+    def value(self) -> model.Step:
+        return model.Step(
+            id=self.id,
+            server=self.server,
+            slot=self.slot,
+            action=self.action.value(),
+            because=self.because,
+            after=self.after,
+            impact=None if self.impact is None else model.Impact(**self.impact.model_dump()),
+            undo=None if self.undo is None else self.undo.action.value(),
+        )
+
+
+class _Drift(_Strict):
+    server: str
+    slot: str | None
+    reason: str
+    wanted: str
+    found: str
+    severity: model.Severity
+    plannable: bool
+    ignored: str | None
+
+
+class _Refusal(_Strict):
+    guard: str
+    message: str
+    server: str | None
+    liftable: bool
+
+
+class _Notice(_Strict):
+    message: str
+    server: str | None
+    slot: str | None
+    reason: str
+
+
+class _Unread(_Strict):
+    server: str
+    why: str
+
+
+class _PlanFile(_Strict):
+    format: Literal["cmscert.plan/1"]
+    made_at: AwareDatetime
+    tool_version: str
+    fleet: str
+    inventory_sha256: str
+    select: tuple[str, ...]
+    basis: dict[str, str]
+    releases: dict[str, str]
+    complete: bool
+    unread: tuple[_Unread, ...]
+    drift: tuple[_Drift, ...]
+    steps: tuple[_Step, ...]
+    refusals: tuple[_Refusal, ...]
+    notices: tuple[_Notice, ...]
+    summary: dict[str, int]
+
+    def value(self) -> model.Plan:
+        return model.Plan(
+            made_at=datetime.fromisoformat(self.made_at.isoformat()),
+            tool_version=self.tool_version,
+            fleet=self.fleet,
+            inventory_sha256=self.inventory_sha256,
+            select=self.select,
+            basis=self.basis,
+            releases=self.releases,
+            unread=tuple((each.server, each.why) for each in self.unread),
+            drift=tuple(model.Drift(**each.model_dump()) for each in self.drift),
+            steps=tuple(step.value() for step in self.steps),
+            refusals=tuple(model.Refusal(**each.model_dump()) for each in self.refusals),
+            notices=tuple(model.Notice(**each.model_dump()) for each in self.notices),
+        )
+
+
+def load_plan(path: Path) -> model.Plan:
+    """Read a plan file. Raises InputError with every fault."""
+    name = str(path)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST + 1)
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise InputError([Fault(file=name, message=reason.lower(), reason="unreadable")], hint=HINT) from error
+    return read_plan(content, file=name)
+
+
+def read_plan(content: bytes, *, file: str = "plan") -> model.Plan:
+    """Rebuild the plan that a document holds. Raises InputError with every fault."""
+    document = _parsed(content, file)
+    wrong = _wrong_format(document)
+    if wrong:
+        raise InputError([Fault(file=file, message=wrong, reason="format")], hint=HINT)
+    try:
+        plan = _PlanFile.model_validate_json(content).value()
+    except ValidationError as error:
+        faults = [
+            Fault(file=file, path=".".join(map(str, each["loc"])), message=each["msg"].lower(), reason=each["type"])
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise InputError(faults, hint=HINT) from error
+    loose = tuple(_loose_ends(plan, file))
+    if loose:
+        raise InputError(loose, hint=HINT)
+    return plan
+
+
+def _parsed(content: bytes, file: str) -> object:
+    if len(content) > LARGEST:
+        raise InputError(
+            [Fault(file=file, message="larger than 20 MB: this is no plan", reason="too-large")], hint=HINT
+        )
+    try:
+        parsed: object = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError([Fault(file=file, message="not UTF-8 text", reason="encoding")], hint=HINT) from error
+    except json.JSONDecodeError as error:
+        fault = Fault(
+            file=file, line=error.lineno, column=error.colno, message=f"not JSON: {error.msg.lower()}", reason="syntax"
+        )
+        raise InputError([fault], hint=HINT) from error
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        fault = Fault(file=file, message="nested too deeply, or a number too long", reason="syntax")
+        raise InputError([fault], hint=HINT) from error
+    return parsed
+
+
+def _wrong_format(document: object) -> str | None:
+    found = document.get("format") if isinstance(document, dict) else None
+    if found == model.PLAN_FORMAT:
+        return None
+    if isinstance(found, str) and found.startswith("cmscert.plan/"):
+        return f"{found[:40]!r} is a plan format that this release does not know: it reads {model.PLAN_FORMAT}"
+    return f"not a plan: no key format that says {model.PLAN_FORMAT}"
+
+
+def _loose_ends(plan: model.Plan, file: str) -> list[Fault]:
+    """Find ids that stand twice or nowhere, and steps of servers that the plan knows nothing about."""
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    for number, step in enumerate(plan.steps):
+        path = f"steps.{number}"
+        if step.id in seen:
+            faults.append(Fault(file=file, path=f"{path}.id", message=f"{step.id} stands twice"))
+        faults.extend(
+            Fault(file=file, path=f"{path}.after", message=f"{link} is no step in front of this one")
+            for link in step.after
+            if link not in seen
+        )
+        if step.server != model.FLEET and step.server not in plan.releases:
+            faults.append(Fault(file=file, path=f"{path}.server", message=f"{step.server} has no release in this plan"))
+        seen.add(step.id)
+    return faults

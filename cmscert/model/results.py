@@ -1,0 +1,95 @@
+"""What the reading use cases hand to a report: the result of ``validate``, ``drift`` and ``status``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from cmscert.errors import Fault
+from cmscert.model.desired import Unhandled, WantedSlot
+from cmscert.model.names import Release
+from cmscert.model.observed import Binding
+from cmscert.model.plan import Drift, Notice
+from cmscert.model.readings import Reading
+from cmscert.pki.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """An inventory that holds together, counted. ``warnings``: findings that no source makes an error."""
+
+    fleet: str
+    inventory_sha256: str
+    servers: int
+    slots: int
+    certificates: int
+    warnings: tuple[Fault, ...] = ()
+    unhandled: tuple[Unhandled, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftReport:
+    """What on the nodes is not as wanted. ``unread``: (server, why)."""
+
+    made_at: datetime
+    fleet: str
+    inventory_sha256: str
+    servers: int
+    slots: int
+    select: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Drift, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was needed could be read."""
+        return not self.unread
+
+    @property
+    def alarming(self) -> tuple[Drift, ...]:
+        """The findings that nobody asked to leave alone."""
+        return tuple(drift for drift in self.findings if drift.ignored is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotStatus:
+    """One slot of one server.
+
+    ``bound``: the file names of the screen. ``on_disk``: the certificates of the bound certificate (or trust) file.
+    ``served``: the chain as a TLS port showed it, leaf first. ``wanted`` is None where the inventory is silent.
+    """
+
+    slot: str
+    wanted: WantedSlot | None
+    bound: Reading[Binding]
+    on_disk: Reading[tuple[Certificate, ...]]
+    served: Reading[tuple[Certificate, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """One server. ``unread`` is why it could not be reached, else None; ``clock_skew`` in seconds."""
+
+    server: str
+    unread: str | None
+    release: Reading[Release]
+    clock_skew: Reading[float]
+    password_expires: Reading[date]
+    slots: tuple[SlotStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetStatus:
+    """Every certificate of the fleet at one moment."""
+
+    made_at: datetime
+    fleet: str
+    inventory_sha256: str
+    select: tuple[str, ...] = ()
+    servers: tuple[ServerStatus, ...] = ()
+
+    @property
+    def unread(self) -> tuple[tuple[str, str], ...]:
+        """(server, why) of everything that could not be read."""
+        return tuple((server.server, server.unread) for server in self.servers if server.unread is not None)

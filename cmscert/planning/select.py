@@ -1,0 +1,83 @@
+"""``--select``: which servers and slots a command looks at.
+
+``server=core1``, ``role=core``, ``service=webadmin``, ``certificate=join``, ``label.site=oslo``, with shell wildcards.
+Selectors of the same key widen (or), selectors of different keys narrow (and).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from cmscert.model.desired import Desired, WantedIdentity, WantedServer, WantedSlot
+from cmscert.model.names import service_of
+
+SERVER_KEYS = ("server", "role")
+SLOT_KEYS = ("service", "certificate")
+LABEL = "label."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """One ``KEY=PATTERN``."""
+
+    key: str
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.pattern}"
+
+    def matches(self, value: str) -> bool:
+        """Tell whether a value fits the pattern; case counts."""
+        return fnmatchcase(value, self.pattern)
+
+
+def parse_selector(text: str) -> Selector:
+    """Read ``KEY=PATTERN``. Raises ValueError with a sentence for people."""
+    key, equals, pattern = text.partition("=")
+    if not equals or not pattern:
+        raise ValueError(f"{text!r} is no selector: write KEY=PATTERN, for example server=core*")
+    if key not in (*SERVER_KEYS, *SLOT_KEYS) and not (key.startswith(LABEL) and key != LABEL):
+        known = ", ".join((*SERVER_KEYS, *SLOT_KEYS, f"{LABEL}NAME"))
+        raise ValueError(f"{key!r} is nothing to select by: take one of {known}")
+    return Selector(key=key, pattern=pattern)
+
+
+def apply_selection(desired: Desired, selectors: tuple[Selector, ...]) -> Desired:
+    """Leave only what is selected; a server without a slot left is left out. No selector leaves everything."""
+    if not selectors:
+        return desired
+    by_key: dict[str, list[Selector]] = {}
+    for selector in selectors:
+        by_key.setdefault(selector.key, []).append(selector)
+    kept = (_kept(server, by_key) for server in desired.servers)
+    return replace(desired, servers=tuple(server for server in kept if server is not None))
+
+
+def _kept(server: WantedServer, by_key: dict[str, list[Selector]]) -> WantedServer | None:
+    for key, selectors in by_key.items():
+        if key not in SLOT_KEYS and not _any(selectors, _values(server, key)):
+            return None
+    if not by_key.keys() & set(SLOT_KEYS):
+        return server
+    slots = tuple(slot for slot in server.slots if _slot_fits(slot, by_key))
+    return replace(server, slots=slots) if slots else None
+
+
+def _values(server: WantedServer, key: str) -> tuple[str, ...]:
+    if key == "server":
+        return (server.name,)
+    if key == "role":
+        return server.roles
+    value = server.labels.get(key.removeprefix(LABEL))
+    return () if value is None else (value,)
+
+
+def _slot_fits(slot: WantedSlot, by_key: dict[str, list[Selector]]) -> bool:
+    certificate = (slot.material.certificate,) if isinstance(slot, WantedIdentity) else ()
+    values = {"service": (service_of(slot.slot),), "certificate": certificate}
+    return all(_any(by_key[key], values[key]) for key in SLOT_KEYS if key in by_key)
+
+
+def _any(selectors: list[Selector], values: tuple[str, ...]) -> bool:
+    return any(selector.matches(value) for selector in selectors for value in values)

@@ -1,0 +1,152 @@
+"""Drift, status and validation in words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cmscert.errors import Fault
+from cmscert.model.observed import Binding
+from cmscert.model.readings import Absent, Known, Reading
+from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
+from cmscert.pki.certificate import Certificate
+from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
+from cmscert.reports.plain import counted, day, left, listed, moment, reading_word
+from cmscert.reports.plan_text import drift_part, notices_part, unread_part
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+MOST_NAMES = 6
+SOON_DAYS = 30
+
+
+def drift_text(report: DriftReport, *, width: int = 80, colour: bool = False) -> str:
+    """Draw a drift report."""
+    parts: list[RenderableType] = [
+        phrase(("Drift of ", "plain"), (report.fleet, "title"), (f" · {moment(report.made_at)}", "plain"))
+    ]
+    if report.select:
+        parts.append(words(f"Only {', '.join(report.select)}", "warning"))
+    looked = f"{counted(report.slots, 'slot')} on {counted(report.servers, 'server')}"
+    if report.alarming:
+        where = len({drift.server for drift in report.alarming})
+        parts.append(
+            words(f"{counted(len(report.alarming), 'finding')} on {counted(where, 'server')}, of {looked}", "warning")
+        )
+    elif report.complete:
+        parts.append(words(f"No drift: {looked}, all as wanted.", "good"))
+    else:
+        parts.append(words(f"No drift in what could be read of {looked}.", "good"))
+    parts.extend(unread_part(report.unread))
+    parts.extend(drift_part(report.findings))
+    parts.extend(notices_part(report.notices))
+    return draw(*parts, width=width, colour=colour)
+
+
+def validate_text(validation: Validation, *, width: int = 80, colour: bool = False) -> str:
+    """Draw what a valid inventory holds, and its warnings."""
+    holds = (
+        f"{counted(validation.servers, 'server')}, {counted(validation.slots, 'slot')}, "
+        f"{counted(validation.certificates, 'certificate')}"
+    )
+    parts: list[RenderableType] = [
+        phrase(("Inventory of ", "plain"), (validation.fleet, "title"), (" is valid", "good"), (f": {holds}", "plain"))
+    ]
+    if validation.warnings:
+        rows = [(words("-", "quiet"), fault_line(fault)) for fault in validation.warnings]
+        parts.extend((heading(counted(len(validation.warnings), "warning")), labelled(rows, indent=2)))
+    if validation.unhandled:
+        rows = [(words(each.path, "slot"), words(each.message)) for each in validation.unhandled]
+        parts.extend((heading("Not handled by this release"), labelled(rows, indent=2)))
+    return draw(*parts, width=width, colour=colour)
+
+
+def fault_line(fault: Fault) -> Text:
+    """Draw one fault with its place."""
+    return words(str(fault), fault.severity if fault.severity == "warning" else "plain")
+
+
+def status_text(status: FleetStatus, *, width: int = 80, colour: bool = False) -> str:
+    """Draw every certificate: bound, on disk, served."""
+    parts: list[RenderableType] = [
+        phrase(("Status of ", "plain"), (status.fleet, "title"), (f" · {moment(status.made_at)}", "plain"))
+    ]
+    if status.select:
+        parts.append(words(f"Only {', '.join(status.select)}", "warning"))
+    parts.extend(unread_part(status.unread))
+    for server in status.servers:
+        if server.unread is None:
+            parts.extend(_server(server, status.made_at))
+    return draw(*parts, width=width, colour=colour)
+
+
+def _server(server: ServerStatus, now: datetime) -> list[RenderableType]:
+    facts = []
+    if isinstance(server.release, Known):
+        facts.append(f"release {server.release.value}")
+    if isinstance(server.clock_skew, Known):
+        facts.append(f"clock {server.clock_skew.value:+.0f} s")
+    if isinstance(server.password_expires, Known):
+        facts.append(f"password expires {server.password_expires.value.isoformat()}")
+    parts: list[RenderableType] = [
+        Text("\n").append_text(phrase((server.server, "server"), ("".join(f" · {fact}" for fact in facts), "quiet")))
+    ]
+    for slot in server.slots:
+        parts.append(indented(words(slot.slot, "slot"), 2))
+        parts.append(labelled(_slot(slot, now), indent=4, label=8))
+    return parts
+
+
+def _slot(slot: SlotStatus, now: datetime) -> list[tuple[Text, Text]]:
+    rows = [(words("bound", "quiet"), _bound(slot.bound))]
+    trust = slot.slot.partition("/")[2].startswith("trust")
+    if not isinstance(slot.on_disk, Absent):
+        rows.append((words("on disk", "quiet"), _chain(slot.on_disk, now, trust=trust)))
+    if isinstance(slot.served, Known) and isinstance(slot.on_disk, Known) and _same_leaf(slot.served, slot.on_disk):
+        rows.append((words("served", "quiet"), words("the same", "good")))
+    elif not isinstance(slot.served, Absent) and not trust:
+        rows.append((words("served", "quiet"), _chain(slot.served, now, trust=False)))
+    return rows
+
+
+def _same_leaf(one: Known[tuple[Certificate, ...]], other: Known[tuple[Certificate, ...]]) -> bool:
+    return bool(one.value) and one.value[:1] == other.value[:1]
+
+
+def _bound(reading: Reading[Binding]) -> Text:
+    if isinstance(reading, Known):
+        binding = reading.value
+        return words(", ".join((*binding.files, *((f"tag {binding.tag}",) if binding.tag else ()))) or "nothing")
+    return words(reading_word(reading) or "", "warning")
+
+
+def _chain(reading: Reading[tuple[Certificate, ...]], now: datetime, *, trust: bool) -> Text:
+    if not isinstance(reading, Known):
+        return words(reading_word(reading) or "", "warning")
+    if not reading.value:
+        return words("no certificate in it", "warning")
+    if trust:
+        return Text("\n").join(_dated(each, now) for each in reading.value)
+    leaf, *rest = reading.value
+    lines = [_dated(leaf, now), words(f"names {listed(leaf.names, most=MOST_NAMES) or 'none'}")]
+    lines.append(words(f"issuer {leaf.issuer_common_name or leaf.issuer} · {_eku(leaf)}", "quiet"))
+    if rest:
+        lines.append(words(f"then {listed(each.common_name or each.subject for each in rest)}", "quiet"))
+    return Text("\n").join(lines)
+
+
+def _eku(leaf: Certificate) -> str:
+    return f"EKU {', '.join(leaf.ekus)}" if leaf.ekus else "no EKU"
+
+
+def _dated(each: Certificate, now: datetime) -> Text:
+    return phrase((f"{each.common_name or each.subject} · ", "plain"), _until(each, now))
+
+
+def _until(certificate: Certificate, now: datetime) -> tuple[str, str]:
+    rest = (certificate.not_after - now).days
+    style = "error" if rest < 0 else "warning" if rest < SOON_DAYS else "plain"
+    return (f"until {day(certificate.not_after)} ({left(certificate.not_after, now)})", style)

@@ -1,0 +1,229 @@
+"""JSON Schemas of the documents, written by ``cmscert schema``. A test checks every document against them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from cmscert.model.events import Outcome
+from cmscert.model.plan import PLAN_FORMAT
+from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
+from cmscert.reports.plan_document import Document
+
+TEXT: Document = {"type": "string"}
+COUNT: Document = {"type": "integer", "minimum": 0}
+NUMBER: Document = {"type": "integer"}
+FLAG: Document = {"type": "boolean"}
+MOMENT: Document = {"type": "string", "format": "date-time", "description": "ISO 8601 in UTC, ends in Z"}
+DIGEST: Document = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+def _either(schema: Document) -> Document:
+    """Let null stand for what is not there."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _several(schema: Document) -> Document:
+    return {"type": "array", "items": schema}
+
+
+def _one_of(*values: str) -> Document:
+    return {"enum": list(values)}
+
+
+def _by_name(schema: Document) -> Document:
+    return {"type": "object", "additionalProperties": schema}
+
+
+def _record(**fields: Document) -> Document:
+    """Make an object that has all these keys and no other."""
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def _kind(name: str, **fields: Document) -> Document:
+    return _record(**fields, kind={"const": name})
+
+
+TEXTS = _several(TEXT)
+MAYBE = _either(TEXT)
+UNREAD = _several(_record(server=TEXT, why=TEXT))
+NOTICES = _several(_record(message=TEXT, server=MAYBE, slot=MAYBE, reason=TEXT))
+SEVERITY = _one_of("error", "warning", "notice")
+DRIFT = _record(
+    server=TEXT,
+    slot=MAYBE,
+    reason=TEXT,
+    wanted=TEXT,
+    found=TEXT,
+    severity=SEVERITY,
+    plannable=FLAG,
+    ignored=MAYBE,
+)
+FAULT = _record(
+    message=TEXT,
+    file=MAYBE,
+    line=_either(COUNT),
+    column=_either(COUNT),
+    path=MAYBE,
+    reason=TEXT,
+    severity=_one_of("error", "warning"),
+)
+
+BINDING = _record(slot=TEXT, key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAYBE)
+RESTORE = _kind("restore", file=TEXT, saved_as=TEXT)
+REBIND = _kind("bind", service=TEXT, bindings=_several(BINDING), stopped=FLAG, restores=_several(RESTORE))
+RESTART = _kind("restart", service=TEXT, restores=_several(RESTORE), tags=TEXTS)
+ACTIONS: tuple[Document, ...] = (
+    _kind("put", file=TEXT, content=TEXT, role=_one_of("certificate", "key", "bundle"), overwrites=FLAG),
+    _kind("save", file=TEXT, saved_as=TEXT),
+    RESTORE,
+    _kind("check", key=TEXT, certificate=TEXT, bundle=MAYBE),
+    REBIND,
+    RESTART,
+    _kind("remove", files=TEXTS),
+    _kind("gate", opens=_one_of("services", "removal")),
+)
+STEP = _record(
+    id=TEXT,
+    server=TEXT,
+    slot=MAYBE,
+    kind=_one_of("put", "save", "restore", "check", "bind", "restart", "remove", "gate"),
+    commands=TEXTS,
+    because=TEXTS,
+    after=TEXTS,
+    impact=_either(_record(service=TEXT, notices=TEXT, seconds=COUNT)),
+    undo=_either(_record(commands=TEXTS, action={"oneOf": [REBIND, RESTART, RESTORE]})),
+    action={"oneOf": list(ACTIONS)},
+)
+PLAN = _record(
+    format={"const": PLAN_FORMAT},
+    made_at=MOMENT,
+    tool_version=TEXT,
+    fleet=TEXT,
+    inventory_sha256=TEXT,
+    select=TEXTS,
+    basis=_by_name(TEXT),
+    releases=_by_name(TEXT),
+    complete=FLAG,
+    unread=UNREAD,
+    drift=_several(DRIFT),
+    steps=_several(STEP),
+    refusals=_several(_record(guard=TEXT, message=TEXT, server=MAYBE, liftable=FLAG)),
+    notices=NOTICES,
+    summary=_record(
+        differences=COUNT,
+        ignored=COUNT,
+        servers=COUNT,
+        steps=COUNT,
+        disturbing=COUNT,
+        seconds=COUNT,
+        refusals=COUNT,
+        unread=COUNT,
+    ),
+)
+RUN = _record(
+    format={"const": RUN_FORMAT},
+    run=MAYBE,
+    fleet=TEXT,
+    result=_one_of("applied", "rolled-back", "neither", "interrupted", "nothing-to-do"),
+    why=MAYBE,
+    unread=UNREAD,
+    steps=_several(
+        _record(id=TEXT, server=TEXT, slot=MAYBE, kind=MAYBE, outcome=_one_of(*get_args(Outcome)), why=MAYBE)
+    ),
+    by_hand=_several(_record(server=TEXT, commands=TEXTS)),
+    summary=_record(**dict.fromkeys(get_args(Outcome), COUNT)),
+)
+DRIFT_REPORT = _record(
+    format={"const": DRIFT_FORMAT},
+    made_at=MOMENT,
+    fleet=TEXT,
+    inventory_sha256=TEXT,
+    select=TEXTS,
+    complete=FLAG,
+    unread=UNREAD,
+    findings=_several(DRIFT),
+    notices=NOTICES,
+    summary=_record(servers=COUNT, slots=COUNT, findings=COUNT, ignored=COUNT),
+)
+VALIDATE = _record(
+    format={"const": VALIDATE_FORMAT},
+    fleet=TEXT,
+    inventory_sha256=TEXT,
+    valid={"const": True},
+    warnings=_several(FAULT),
+    unhandled=_several(_record(path=TEXT, message=TEXT)),
+    summary=_record(servers=COUNT, slots=COUNT, certificates=COUNT),
+)
+CERTIFICATE = _record(
+    common_name=MAYBE,
+    subject=TEXT,
+    names=TEXTS,
+    issuer=TEXT,
+    serial=TEXT,
+    not_before=MOMENT,
+    not_after=MOMENT,
+    days_left=NUMBER,
+    key=TEXT,
+    eku=_either(TEXTS),
+    ca=FLAG,
+    sha256=DIGEST,
+)
+
+
+def _reading(schema: Document) -> Document:
+    return _record(reading=_one_of("known", "absent", "unread"), why=MAYBE, value=_either(schema))
+
+
+STATUS = _record(
+    format={"const": STATUS_FORMAT},
+    made_at=MOMENT,
+    fleet=TEXT,
+    inventory_sha256=TEXT,
+    select=TEXTS,
+    complete=FLAG,
+    unread=UNREAD,
+    servers=_several(
+        _record(
+            server=TEXT,
+            reached=FLAG,
+            release=MAYBE,
+            clock_skew=_either({"type": "number"}),
+            password_expires=MAYBE,
+            slots=_several(
+                _record(
+                    slot=TEXT,
+                    wanted=_either(_record(certificate=MAYBE, bundle=MAYBE, sha256=_either(DIGEST))),
+                    bound=_reading(_record(key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAYBE)),
+                    on_disk=_reading(_several(CERTIFICATE)),
+                    served=_reading(_several(CERTIFICATE)),
+                )
+            ),
+        )
+    ),
+)
+ERROR = _record(
+    format={"const": ERROR_FORMAT},
+    code=COUNT,
+    reason=TEXT,
+    server=MAYBE,
+    message=TEXT,
+    hint=MAYBE,
+    faults=_several(FAULT),
+)
+
+TITLES = {
+    "plan": ("A plan of cmscert", PLAN),
+    "run": ("The result of cmscert apply", RUN),
+    "drift": ("The result of cmscert drift", DRIFT_REPORT),
+    "status": ("The result of cmscert status", STATUS),
+    "validate": ("The result of cmscert validate", VALIDATE),
+    "error": ("Why there is no result", ERROR),
+}
+
+
+def report_schemas() -> dict[str, Document]:
+    """Return every report's JSON Schema by name."""
+    return {
+        name: {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
+        for name, (title, schema) in TITLES.items()
+    }

@@ -1,0 +1,103 @@
+"""A step in words and in commands.
+
+The commands come from ``cmscert.mmp.lines``, as they do for the executor (law 4).
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from cmscert.mmp.lines import lines
+from cmscert.model.names import Release
+from cmscert.model.observed import Binding
+from cmscert.model.plan import (
+    Action,
+    CheckFiles,
+    Gate,
+    Plan,
+    PutFile,
+    Rebind,
+    RemoveFiles,
+    Restart,
+    RestoreFile,
+    SaveFile,
+    Step,
+)
+from cmscert.model.services import Service, ServiceTable, rows_for
+
+GATES = {
+    "services": "every file is up and checked on every server before the first service is touched",
+    "removal": "every change is verified before old files are removed",
+}
+
+
+def row_of(action: Action, server: str, plan: Plan, table: ServiceTable) -> Service | None:
+    """Find the table's row for an action's service in the release of its server; None for what needs no service."""
+    if not isinstance(action, Rebind | Restart):
+        return None
+    release = Release.parse(plan.releases[server])
+    return None if release is None else rows_for(table, release).get(action.service)
+
+
+def typed(action: Action, server: str, plan: Plan, table: ServiceTable) -> tuple[str, ...]:
+    """Return what is typed for an action, line by line."""
+    return tuple(line.text for line in lines(action, row_of(action, server, plan, table)))
+
+
+def undone_by(step: Step, plan: Plan, table: ServiceTable) -> tuple[str, ...]:
+    """Return what is typed on the way back of a step; empty when there is none."""
+    return () if step.undo is None else typed(step.undo, step.server, plan, table)
+
+
+def what(action: Action) -> tuple[str, ...]:  # noqa: PLR0911 - one line for each kind of action
+    """Say in a few words what an action does, a line for each thing."""
+    match action:
+        case PutFile():
+            return (f"put {action.role} {action.file}" + (" over the old one" if action.overwrites else ""),)
+        case SaveFile():
+            return (f"save {action.file} as {action.saved_as}",)
+        case RestoreFile():
+            return (f"bring {action.saved_as} back as {action.file}",)
+        case CheckFiles():
+            return (f"check {action.certificate} with its key" + (" and bundle" if action.bundle else ""),)
+        case Rebind():
+            return tuple(_bound(binding) for binding in action.bindings)
+        case Restart():
+            return (f"restart {action.service}, so that it loads its files anew",)
+        case RemoveFiles():
+            return tuple(f"remove {file}" for file in action.files)
+        case Gate():
+            return (GATES[action.opens],)
+
+
+def _bound(binding: Binding) -> str:
+    if not binding.files:
+        return f"unbind {binding.slot}"
+    names = [name for name in (binding.certificate, binding.bundle) if name is not None]
+    return f"bind {binding.slot}: {', '.join(names)}"
+
+
+def gist(step: Step) -> str:
+    """Say in one line what a step does, for progress and results."""
+    match step.action:
+        case Rebind() | Restart() as action:
+            return f"{action.kind} {action.service}"
+        case _ as action:
+            return what(action)[0] if what(action) else action.kind
+
+
+PHASES = {
+    "put": "Upload and check: nobody notices",
+    "save": "Upload and check: nobody notices",
+    "restore": "Upload and check: nobody notices",
+    "check": "Upload and check: nobody notices",
+    "bind": "Change services, once every file is up and checked",
+    "restart": "Change services, once every file is up and checked",
+    "remove": "Clean up, once every change is verified: nobody notices",
+}
+
+
+def phases(steps: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
+    """Cut a plan's steps, in their order, into runs of one phase; gates end a phase and are not steps to show."""
+    shown = [step for step in steps if not isinstance(step.action, Gate)]
+    return [(phase, tuple(run)) for phase, run in groupby(shown, key=lambda step: PHASES[step.action.kind])]
