@@ -1,0 +1,48 @@
+"""A whole plan before anybody says yes: what guards and notices look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cmscert.model.desired import Desired, Policy
+from cmscert.model.plan import Drift, Step
+from cmscert.planning.sight import Sight
+from cmscert.planning.trust import Move, Place, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is wanted, what was seen, and the steps between."""
+
+    desired: Desired
+    sights: Mapping[str, Sight]
+    unread: tuple[tuple[str, str], ...]
+    drift: tuple[Drift, ...]
+    views: tuple[View, ...]
+    moves: Mapping[Place, Move]
+    steps: tuple[Step, ...]
+    moment: datetime
+
+    @property
+    def policy(self) -> Policy:
+        """The inventory's policy."""
+        return self.desired.policy
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Servers with at least one step of their own, in order."""
+        return tuple(dict.fromkeys(step.server for step in self.steps if step.server in self.sights))
+
+    @property
+    def disturbed(self) -> tuple[str, ...]:
+        """Servers on which a service is stopped, in order."""
+        return tuple(dict.fromkeys(step.server for step in self.steps if step.disturbs))
+
+    @property
+    def looked_at(self) -> tuple[Sight, ...]:
+        """Servers that were reached and of which something is wanted."""
+        return tuple(
+            sight for sight in self.sights.values() if sight.wanted.slots and sight.observed.reached.kind == "known"
+        )

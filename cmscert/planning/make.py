@@ -1,0 +1,121 @@
+"""Desired and observed in, plan out: the one function that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cmscert.model.desired import Desired, WantedIdentity
+from cmscert.model.observed import ObservedServer
+from cmscert.model.plan import Drift, Plan, Step
+from cmscert.model.readings import Unread
+from cmscert.model.services import ServiceTable
+from cmscert.planning.case import Case
+from cmscert.planning.drift import find_drift, find_unread
+from cmscert.planning.guards import refusals
+from cmscert.planning.notices import notices
+from cmscert.planning.predict import predict
+from cmscert.planning.removal import removable
+from cmscert.planning.sight import Sight, see
+from cmscert.planning.stages import stage
+from cmscert.planning.steps import Drafting, draft_steps, number
+from cmscert.planning.targets import Target, identity_target
+from cmscert.planning.trust import Place, find_views, move
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan, and the public bytes that its uploads need, by content id. Keys stay with whoever loaded them."""
+
+    plan: Plan
+    contents: Mapping[str, bytes]
+
+
+def make_plan(
+    desired: Desired,
+    observed: Mapping[str, ObservedServer],
+    *,
+    table: ServiceTable,
+    moment: datetime,
+    tool_version: str,
+    select: tuple[str, ...] = (),
+) -> Planned:
+    """Compare and order. Deterministic: the same arguments give the same plan.
+
+    ``observed``: by server name, for every server of ``desired``.
+    """
+    sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
+    drift = tuple(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment))
+    unread = tuple((sight.name, why) for sight in sights.values() if sight.wanted.slots for why in find_unread(sight))
+    targets, because = _targets(sights, drift)
+    views = find_views(sights, frozenset(because))
+    unknown = any(isinstance(sight.observed.reached, Unread) for sight in sights.values())
+    moves = {view.place: found for view in views if (found := move(view, peers_unknown=unknown)) is not None}
+    rows = {(sight.name, name): row for sight in sights.values() for name, row in sight.rows.items()}
+    one_at_a_time = desired.policy.one_at_a_time
+    staged = stage(tuple(targets), moves, rows, servers=tuple(sights), one_at_a_time=one_at_a_time)
+    drafting = Drafting(sights=sights, policy=desired.policy, targets=targets, moves=moves, because=because)
+    drafts = draft_steps(drafting, staged)
+    steps = number(drafts, {})
+    removals = _removals(sights, steps, drafting.contents, desired)
+    steps = number(drafts, removals)
+    case = Case(
+        desired=desired,
+        sights=sights,
+        unread=unread,
+        drift=drift,
+        views=views,
+        moves=moves,
+        steps=steps,
+        moment=moment,
+    )
+    plan = Plan(
+        made_at=moment,
+        tool_version=tool_version,
+        fleet=desired.fleet,
+        inventory_sha256=desired.inventory_sha256,
+        basis={name: sight.observed.digest() for name, sight in sights.items()},
+        select=select,
+        unread=unread,
+        drift=drift,
+        steps=steps,
+        refusals=refusals(case),
+        notices=notices(case),
+        releases={name: str(sight.release) for name, sight in sights.items() if sight.release is not None},
+    )
+    return Planned(plan=plan, contents=drafting.contents)
+
+
+def _targets(
+    sights: Mapping[str, Sight], drift: tuple[Drift, ...]
+) -> tuple[dict[Place, Target], dict[Place, tuple[str, ...]]]:
+    """Return the identity slots that change, and the reasons of every slot that changes."""
+    by_place: dict[Place, list[Drift]] = {}
+    for item in drift:
+        if item.slot is not None and item.plannable:
+            by_place.setdefault((item.server, item.slot), []).append(item)
+    targets: dict[Place, Target] = {}
+    because: dict[Place, tuple[str, ...]] = {}
+    for sight in sights.values():
+        for wanted in sight.wanted.slots:
+            place = (sight.name, wanted.slot)
+            if place not in by_place:
+                continue
+            because[place] = tuple(item.reason for item in by_place[place])
+            if isinstance(wanted, WantedIdentity):
+                target = identity_target(sight, wanted, by_place[place])
+                if target is not None:
+                    targets[place] = target
+    return targets, because
+
+
+def _removals(
+    sights: Mapping[str, Sight], steps: tuple[Step, ...], contents: Mapping[str, bytes], desired: Desired
+) -> dict[str, tuple[str, ...]]:
+    after = {name: sight.observed for name, sight in sights.items()}
+    for step in steps:
+        if step.server in after:
+            after[step.server] = predict(after[step.server], step, contents)
+    found = {name: removable(sight, after[name], desired.policy) for name, sight in sights.items()}
+    return {name: files for name, files in found.items() if files}

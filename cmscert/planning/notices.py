@@ -1,0 +1,101 @@
+"""No change, but something to say: one notice, one function, one reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from cmscert.model.desired import WantedIdentity
+from cmscert.model.names import service_of
+from cmscert.model.plan import Notice, Restart
+from cmscert.model.readings import Known, Unread
+from cmscert.planning.case import Case
+from cmscert.planning.trust import is_running, still_refused
+
+PASSWORD_WARNING = timedelta(days=30)
+
+
+def unhandled(case: Case) -> Iterator[Notice]:
+    """The inventory asks for something that this release does not do yet."""
+    for item in case.desired.unhandled:
+        yield Notice(reason="unhandled", message=f"{item.path}: {item.message}")
+
+
+def password_expires(case: Case) -> Iterator[Notice]:
+    """The account's password ends soon (``user list``, [S1])."""
+    for sight in case.looked_at:
+        expires = sight.observed.password_expires
+        if isinstance(expires, Known) and expires.value - case.moment.date() < PASSWORD_WARNING:
+            message = f"the password of the account used expires on {expires.value.isoformat()}"
+            yield Notice(server=sight.name, reason="password-expires", message=message)
+
+
+def clock_unread(case: Case) -> Iterator[Notice]:
+    """Whether the node's clock is right is not known."""
+    for sight in case.looked_at:
+        skew = sight.observed.clock_skew
+        if isinstance(skew, Unread):
+            yield Notice(server=sight.name, reason="clock-unread", message=f"its clock could not be read ({skew.why})")
+
+
+def stopped(case: Case) -> Iterator[Notice]:
+    """A service of the inventory does not run; the plan does not start it."""
+    for sight in case.looked_at:
+        for service in dict.fromkeys(service_of(wanted.slot) for wanted in sight.wanted.slots):
+            if sight.state(service) is not None and not is_running(sight, service):
+                message = "the service is stopped, and stays so: enable it by hand when it is wanted"
+                yield Notice(server=sight.name, slot=service, reason="stopped", message=message)
+
+
+def match_unclear(case: Case) -> Iterator[Notice]:
+    """The node's answer to ``pki match`` could not be understood ([UNK]: its wording is not known)."""
+    for sight in case.looked_at:
+        for wanted in sight.wanted.slots:
+            binding = sight.binding(wanted.slot)
+            match = sight.observed.matches.get((binding.key or "", binding.certificate or ""))
+            if isinstance(wanted, WantedIdentity) and isinstance(match, Unread):
+                message = f"whether {binding.key} belongs to {binding.certificate} could not be told ({match.why})"
+                yield Notice(server=sight.name, slot=wanted.slot, reason="match-unclear", message=message)
+
+
+def peer_still_refused(case: Case) -> Iterator[Notice]:
+    """Somebody is refused today, and will be afterwards."""
+    for view in case.views:
+        for peer in still_refused(view):
+            message = f"does not accept {peer.place[1]} of {peer.place[0]}, before and after this plan"
+            yield Notice(server=view.place[0], slot=view.place[1], reason="peer-still-refused", message=message)
+
+
+def old_trust_stays(case: Case) -> Iterator[Notice]:
+    """Trust is only added to, because servers that could not be read may depend on what it holds."""
+    for (server, slot), move in case.moves.items():
+        if move.prune or move.first == move.view.wanted:
+            continue
+        if set(move.view.found) - set(move.view.wanted):
+            message = "what it holds now stays until every server can be read: unread servers may depend on it"
+            yield Notice(server=server, slot=slot, reason="old-trust-stays", message=message)
+
+
+def no_way_back(case: Case) -> Iterator[Notice]:
+    """A service serves a certificate that is not on the node any more, so it cannot be taken back to it."""
+    for step in case.steps:
+        if isinstance(step.action, Restart) and step.undo is None:
+            message = f"step {step.id} has no way back: the certificate served now is not on the server any more"
+            yield Notice(server=step.server, slot=step.slot, reason="no-way-back", message=message)
+
+
+NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
+    unhandled,
+    password_expires,
+    clock_unread,
+    stopped,
+    match_unclear,
+    peer_still_refused,
+    old_trust_stays,
+    no_way_back,
+)
+
+
+def notices(case: Case) -> tuple[Notice, ...]:
+    """Collect every notice."""
+    return tuple(notice for find in NOTICES for notice in find(case))

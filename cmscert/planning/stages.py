@@ -1,0 +1,171 @@
+"""From targets to disturbing changes in a safe order.
+
+A node of the graph is one change of one service on one server, in one of three stages: trust, identity, prune. Trust
+and identity of a service share one stop of the service wherever the order allows it; only where services wait for each
+other in a circle is the cheapest one changed in two goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from cmscert.model.names import service_of
+from cmscert.model.services import Service
+from cmscert.planning.trust import Move, Place
+
+Stage = Literal["trust", "identity", "prune"]
+Part = Literal["first", "whole", "pruned"]
+_RANK = {"trust": 0, "identity": 1, "prune": 2}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """One stop of one service on one server."""
+
+    server: str
+    service: str
+    stage: Stage
+
+
+Graph = dict[Change, set[Change]]
+"""A change to the changes that come before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """The graph with the links of "one at a time"; ``order``: a whole order that keeps to it.
+
+    ``slots``: what each change binds: (slot, part), the part being ``first`` (trust before the rotation), ``whole``
+    (identity) or ``pruned`` (trust after it).
+    """
+
+    graph: Graph
+    order: tuple[Change, ...]
+    slots: Mapping[Change, tuple[tuple[str, Part], ...]]
+
+
+@dataclass(slots=True)
+class _Held:
+    """Which slots a change binds, and where each trust and identity ended up."""
+
+    slots: dict[Change, list[tuple[str, Part]]]
+    first: dict[Place, Change]
+    whole: dict[Place, Change]
+
+
+def stage(
+    identities: tuple[Place, ...],
+    moves: Mapping[Place, Move],
+    rows: Mapping[Place, Service],
+    *,
+    servers: tuple[str, ...],
+    one_at_a_time: tuple[str, ...],
+) -> Staged:
+    """Order the changes.
+
+    ``identities``: identity slots that change. ``moves``: how trusts change, by place. ``rows``: by (server, service).
+    ``servers``: the inventory's order, which breaks ties, so that the same input gives the same order.
+    """
+    split: set[Place] = set()
+    while True:
+        held = _hold(identities, moves, split)
+        graph = _graph(held, moves)
+        circle = _circle(graph)
+        if circle is None:
+            break
+        split.add(min(_services(circle), key=lambda place: (rows[place].seconds, servers.index(place[0]), place[1])))
+    _webadmin_last(graph)
+    order = _chain(graph, rows, servers, one_at_a_time)
+    return Staged(
+        graph=graph, order=order, slots={change: tuple(sorted(slots)) for change, slots in held.slots.items()}
+    )
+
+
+def _hold(identities: tuple[Place, ...], moves: Mapping[Place, Move], split: set[Place]) -> _Held:
+    held = _Held(slots={}, first={}, whole={})
+
+    def put(place: Place, stage: Stage, part: Part) -> Change:
+        change = Change(place[0], service_of(place[1]), stage)
+        held.slots.setdefault(change, []).append((place[1], part))
+        return change
+
+    for place in identities:
+        held.whole[place] = put(place, "identity", "whole")
+    for place, move in moves.items():
+        if move.first is not None:
+            apart = (place[0], service_of(place[1])) in split
+            held.first[place] = put(place, "trust" if apart else "identity", "first")
+        if move.prune:
+            put(place, "prune", "pruned")
+    return held
+
+
+def _graph(held: _Held, moves: Mapping[Place, Move]) -> Graph:
+    graph: Graph = {change: set() for change in held.slots}
+    for place, move in moves.items():
+        for waiting in move.waits:
+            if place in held.first:
+                graph[held.whole[waiting]].add(held.first[place])
+        for peer in move.prune_after:
+            graph[Change(place[0], service_of(place[1]), "prune")].add(held.whole[peer])
+    for change in graph:
+        earlier = [
+            other for other in graph if _same_service(other, change) and _RANK[other.stage] < _RANK[change.stage]
+        ]
+        graph[change].update(earlier)
+    return graph
+
+
+def _same_service(left: Change, right: Change) -> bool:
+    return (left.server, left.service) == (right.server, right.service)
+
+
+def _circle(graph: Graph) -> list[Change] | None:
+    try:
+        TopologicalSorter({change: sorted(before) for change, before in sorted(graph.items())}).prepare()
+    except CycleError as error:
+        circle: list[Change] = error.args[1]
+        return circle
+    return None
+
+
+def _services(circle: list[Change]) -> set[Place]:
+    return {(change.server, change.service) for change in circle}
+
+
+def _webadmin_last(graph: Graph) -> None:
+    """Web administration comes last on a node (prunes aside), so that one way in stays until the rest is proven."""
+    for change in graph:
+        if change.service == "webadmin" and change.stage == "identity":
+            graph[change] |= {
+                other
+                for other in graph
+                if other.server == change.server and other.service != "webadmin" and other.stage != "prune"
+            }
+
+
+def _chain(
+    graph: Graph, rows: Mapping[Place, Service], servers: tuple[str, ...], one_at_a_time: tuple[str, ...]
+) -> tuple[Change, ...]:
+    """Add the links of "never two at once" (law 11) and return the whole order."""
+    level: dict[Change, int] = {}
+    for change in TopologicalSorter(graph).static_order():
+        level[change] = max((level[before] + 1 for before in graph[change]), default=0)
+
+    def rank(change: Change) -> tuple[int, int, int, str]:
+        return level[change], _RANK[change.stage], servers.index(change.server), change.service
+
+    order = sorted(graph, key=rank)
+    last: dict[str, Change] = {}
+    for change in order:
+        row = rows[change.server, change.service]
+        group = row.restart_of or row.name
+        if group not in one_at_a_time:
+            continue
+        if group in last:
+            graph[change].add(last[group])
+        last[group] = change
+    return tuple(order)

@@ -1,0 +1,248 @@
+"""From ordered changes to steps with ids, links, impact and way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from cmscert.model.desired import Bundle, Policy, WantedIdentity, WantedTrust
+from cmscert.model.observed import Binding
+from cmscert.model.plan import (
+    FLEET,
+    Action,
+    CheckFiles,
+    Gate,
+    Impact,
+    PutFile,
+    Rebind,
+    RemoveFiles,
+    Restart,
+    RestoreFile,
+    SaveFile,
+    Step,
+    Undo,
+)
+from cmscert.pki.certificate import Certificate
+from cmscert.planning.sight import Sight
+from cmscert.planning.stages import Change, Part, Staged
+from cmscert.planning.targets import Target, Upload, bundle_upload
+from cmscert.planning.trust import Move, Place, is_running
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A step before it has an id: links are to other drafts."""
+
+    server: str
+    slot: str | None
+    action: Action
+    because: tuple[str, ...]
+    after: list[Draft] = field(default_factory=list)
+    impact: Impact | None = None
+    undo: Undo | None = None
+
+
+@dataclass(kw_only=True)
+class Drafting:
+    """Everything that is known while drafts are made. ``bound``: bindings as they will be at this point of the run."""
+
+    sights: Mapping[str, Sight]
+    policy: Policy
+    targets: Mapping[Place, Target]
+    moves: Mapping[Place, Move]
+    because: Mapping[Place, tuple[str, ...]]
+    bound: dict[Place, Binding] = field(default_factory=dict)
+    early: list[Draft] = field(default_factory=list)
+    late: list[Draft] = field(default_factory=list)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    put: dict[Place, Draft] = field(default_factory=dict)
+
+    def binding(self, place: Place) -> Binding:
+        """Return what will be bound to a slot at this point of the run."""
+        return self.bound.get(place) or self.sights[place[0]].binding(place[1])
+
+
+def draft_steps(drafting: Drafting, staged: Staged) -> list[Draft]:
+    """Return the drafts in order: uploads and checks, the gate, the changes."""
+    gate = Draft(
+        FLEET, None, Gate(opens="services"), ("everything is uploaded and checked before a service is touched",)
+    )
+    changes: dict[Change, Draft] = {}
+    for change in staged.order:
+        before = [changes[other] for other in sorted(staged.graph[change])]
+        changes[change] = _change(drafting, change, staged.slots[change], before or [gate], gate)
+    if not changes:
+        return drafting.early
+    gate.after = list(drafting.early)
+    return [*drafting.early, gate, *drafting.late]
+
+
+def _change(
+    drafting: Drafting,
+    change: Change,
+    slots: tuple[tuple[str, Part], ...],
+    before: list[Draft],
+    gate: Draft,
+) -> Draft:
+    sight = drafting.sights[change.server]
+    wanted, uploads, because = _bindings(drafting, change, slots)
+    old = {slot: drafting.binding((change.server, slot)) for slot in wanted}
+    restores = tuple(
+        RestoreFile(file=upload.name, saved_as=upload.saved_as) for upload in uploads if upload.saved_as is not None
+    )
+    files = [_upload(drafting, sight, upload, before, gate) for upload in uploads]
+    checks = list(_checks(drafting, sight, wanted, uploads, gate))
+    stopped = not is_running(sight, change.service)
+    moved = tuple(binding for slot, binding in sorted(wanted.items()) if binding != old[slot])
+    tags = tuple(binding.tag for binding in wanted.values() if binding.tag is not None)
+    action: Rebind | Restart = Restart(service=change.service, tags=tags)
+    undo: Undo | None = Restart(service=change.service, tags=tags, restores=restores) if restores else None
+    if moved or stopped:
+        bindings = moved or tuple(binding for _, binding in sorted(wanted.items()))
+        action = Rebind(service=change.service, bindings=bindings, stopped=stopped)
+        undo = Rebind(
+            service=change.service,
+            bindings=tuple(old[binding.slot] for binding in bindings),
+            stopped=stopped,
+            restores=restores,
+        )
+    draft = Draft(
+        change.server,
+        ", ".join(sorted(wanted)),
+        action,
+        because,
+        after=list(dict.fromkeys([*before, *_late(drafting, files), *_late(drafting, checks)])),
+        impact=None if stopped else _impact(drafting, sight, change.service),
+        undo=undo,
+    )
+    drafting.late.append(draft)
+    for slot, binding in wanted.items():
+        drafting.bound[change.server, slot] = binding
+    return draft
+
+
+def _late(drafting: Drafting, drafts: list[Draft]) -> list[Draft]:
+    return [draft for draft in drafts if draft in drafting.late]
+
+
+def _impact(drafting: Drafting, sight: Sight, service: str) -> Impact:
+    row = sight.rows[service]
+    row = sight.rows.get(row.restart_of or service, row)
+    return Impact(service=row.name, notices=row.notices, seconds=drafting.policy.seconds.get(row.name, row.seconds))
+
+
+def _bindings(
+    drafting: Drafting, change: Change, slots: tuple[tuple[str, Part], ...]
+) -> tuple[dict[str, Binding], list[Upload], tuple[str, ...]]:
+    sight = drafting.sights[change.server]
+    wanted: dict[str, Binding] = {}
+    uploads: list[Upload] = []
+    because: list[str] = []
+    # Identities first: a slot whose third file is a trust gets that file from its move, below.
+    for slot, part in sorted(slots, key=lambda item: item[1] != "whole"):
+        place = (change.server, slot)
+        because += [f"{slot}: {reason}" for reason in drafting.because[place]]
+        if part == "whole":
+            target = drafting.targets[place]
+            wanted[slot] = target.binding
+            if place in drafting.moves:
+                wanted[slot] = replace(target.binding, bundle=drafting.binding(place).bundle)
+            uploads += [upload for upload in target.uploads if place not in drafting.moves or upload.role != "bundle"]
+            continue
+        certificates = drafting.moves[place].view.wanted
+        if part == "first":
+            certificates = drafting.moves[place].first or certificates
+        name, needed = _trust_file(sight, slot, certificates)
+        wanted[slot] = replace(wanted.get(slot) or drafting.binding(place), bundle=name)
+        uploads += needed
+    return wanted, uploads, tuple(dict.fromkeys(because))
+
+
+def _trust_file(sight: Sight, slot: str, certificates: tuple[Certificate, ...]) -> tuple[str, tuple[Upload, ...]]:
+    wanted = sight.wanted.slot(slot)
+    bundle = wanted.bundle if wanted is not None else None
+    name = bundle.name if bundle is not None else slot
+    leaves = isinstance(wanted, WantedIdentity) or (isinstance(wanted, WantedTrust) and wanted.leaves_of is not None)
+    return bundle_upload(sight, Bundle(name=name, certificates=certificates), slot, ordered=not leaves)
+
+
+def _upload(drafting: Drafting, sight: Sight, upload: Upload, before: list[Draft], gate: Draft) -> Draft:
+    """Draft the put of a file once per server; an overwriting one waits until its service's turn."""
+    place = (sight.name, upload.name)
+    if place in drafting.put:
+        return drafting.put[place]
+    if upload.content is not None:
+        drafting.contents[upload.content_id] = upload.content
+    because = ("wanted by this server's services",)
+    draft = Draft(
+        sight.name,
+        None,
+        PutFile(file=upload.name, content=upload.content_id, role=upload.role, overwrites=upload.saved_as is not None),
+        because,
+    )
+    drafting.put[place] = draft
+    if upload.saved_as is None:
+        drafting.early.append(draft)
+        return draft
+    if not sight.stored(upload.saved_as):
+        save = SaveFile(file=upload.name, saved_as=upload.saved_as)
+        drafting.early.append(Draft(sight.name, None, save, ("the way back of a file that is overwritten",)))
+    draft.after = list(dict.fromkeys([*before, gate]))
+    draft.undo = RestoreFile(file=upload.name, saved_as=upload.saved_as)
+    drafting.late.append(draft)
+    return draft
+
+
+def _checks(
+    drafting: Drafting, sight: Sight, wanted: Mapping[str, Binding], uploads: list[Upload], gate: Draft
+) -> Iterator[Draft]:
+    """Let the node check each new pair once, as soon as its files are there."""
+    new = {upload.name for upload in uploads}
+    for binding in wanted.values():
+        if binding.key is None or binding.certificate is None or not new & set(binding.files):
+            continue
+        row = sight.slot(binding.slot)
+        chained = row is not None and row.kind == "identity" and row.third == "bundle"
+        action = CheckFiles(
+            key=binding.key, certificate=binding.certificate, bundle=binding.bundle if chained else None
+        )
+        place = (sight.name, f"{action.key} {action.certificate} {action.bundle}")
+        if place in drafting.put:
+            yield drafting.put[place]
+            continue
+        puts = [drafting.put[sight.name, name] for name in binding.files if (sight.name, name) in drafting.put]
+        late = any(isinstance(put.action, PutFile) and put.action.overwrites for put in puts)
+        draft = Draft(sight.name, None, action, ("the server itself checks the pair",), after=puts)
+        if late:
+            draft.after = [*puts, gate]
+        (drafting.late if late else drafting.early).append(draft)
+        drafting.put[place] = draft
+        yield draft
+
+
+def number(drafts: list[Draft], removals: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:
+    """Give ids in order and add the removals, which come after everything else."""
+    drafts = list(drafts)
+    disturbing = [draft for draft in drafts if isinstance(draft.action, Rebind | Restart)]
+    gate = Draft(
+        FLEET, None, Gate(opens="removal"), ("nothing is removed before every change is verified",), disturbing
+    )
+    if removals and disturbing:
+        drafts.append(gate)
+    for server, files in removals.items():
+        after = [gate] if disturbing else []
+        drafts.append(Draft(server, None, RemoveFiles(files=files), ("older than the revisions to keep",), after))
+    ids = {id(draft): str(n) for n, draft in enumerate(drafts, start=1)}
+    return tuple(
+        Step(
+            id=ids[id(draft)],
+            server=draft.server,
+            slot=draft.slot,
+            action=draft.action,
+            because=draft.because,
+            after=tuple(sorted((ids[id(other)] for other in draft.after), key=int)),
+            impact=draft.impact,
+            undo=draft.undo,
+        )
+        for draft in drafts
+    )

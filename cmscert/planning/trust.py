@@ -1,0 +1,199 @@
+"""Who must accept whom, and in which order trust and identities may change (law 10).
+
+A *view* is a file that peers are checked against. A *peer* is an identity slot whose holder is checked against it. A
+trust that changes is moved in one go where that locks nobody out; otherwise as add (old and new), rotate, prune.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cmscert.model.desired import WantedIdentity, WantedTrust
+from cmscert.model.names import service_of
+from cmscert.model.readings import Known
+from cmscert.model.services import IdentitySlot, TrustSlot
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.chain import accepted_by
+from cmscert.planning.sight import Sight
+
+Place = tuple[str, str]
+"""(server, slot)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An identity as peers see it before and after the run; empty when not known."""
+
+    place: Place
+    before: tuple[Certificate, ...]
+    after: tuple[Certificate, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the run gives it another leaf."""
+        return self.before[:1] != self.after[:1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A trust file: what it holds, and what it is to hold (the same when the plan leaves it alone)."""
+
+    place: Place
+    pin: Literal["leaf", "any"]
+    found: tuple[Certificate, ...]
+    wanted: tuple[Certificate, ...]
+    changes: bool
+    peers: tuple[Peer, ...]
+
+    def accepts(self, trust: tuple[Certificate, ...], chain: tuple[Certificate, ...]) -> bool:
+        """Tell whether a peer that shows ``chain`` passes ``trust``."""
+        return bool(chain) and accepted_by(trust, chain[0], chain[1:], pin=self.pin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """How a trust changes.
+
+    ``first``: what it holds before identities rotate (None: nothing to do then). ``waits``: identities that must wait
+    for ``first``. ``prune_after``: identities that must have rotated before ``wanted`` can be bound.
+    """
+
+    view: View
+    first: tuple[Certificate, ...] | None
+    waits: tuple[Place, ...]
+    prune_after: tuple[Place, ...] = ()
+
+    @property
+    def prune(self) -> bool:
+        """Whether a last step has to take the old trust away."""
+        return bool(self.prune_after)
+
+
+def find_views(sights: Mapping[str, Sight], changing: frozenset[Place]) -> tuple[View, ...]:
+    """Return all trust files that were read, with their peers.
+
+    ``changing``: identity and trust slots that the plan changes.
+    """
+    views = []
+    for sight in sights.values():
+        for slot in _trusting_slots(sight, changing):
+            place = (sight.name, slot.name)
+            found = sight.certificates(sight.binding(slot.name).bundle)
+            wanted = _wanted(sight, slot) if place in changing else None
+            if found or wanted:
+                views.append(
+                    View(
+                        place=place,
+                        # Where no source says that only leaves count, a CA is believed to be enough.
+                        pin=slot.pin if slot.pin_grade == "sourced" else "any",
+                        found=found,
+                        wanted=found if wanted is None else wanted,
+                        changes=wanted is not None,
+                        peers=tuple(_peers(sights, slot, place, changing)),
+                    )
+                )
+    return tuple(views)
+
+
+def move(view: View, *, peers_unknown: bool) -> Move | None:
+    """Decide how a trust changes; None when the plan leaves it alone.
+
+    ``peers_unknown``: identities of unread servers may depend on what it holds now, so nothing is taken away.
+    """
+    if not view.changes:
+        return None
+    rotating = [peer for peer in view.peers if peer.changes]
+    waits = tuple(
+        peer.place
+        for peer in rotating
+        if not view.accepts(view.found, peer.after) and view.accepts(view.wanted, peer.after)
+    )
+    needs_old = tuple(
+        peer.place
+        for peer in rotating
+        if view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.before)
+    )
+    union = view.wanted + tuple(crt for crt in view.found if crt not in view.wanted)
+    grows = not set(view.wanted) <= set(view.found)
+    if peers_unknown:
+        return Move(view=view, first=union if grows else None, waits=waits)
+    if needs_old:
+        return Move(view=view, first=union if grows else None, waits=waits, prune_after=needs_old)
+    return Move(view=view, first=view.wanted, waits=waits)
+
+
+def locked_out(view: View) -> tuple[Peer, ...]:
+    """Return the peers that pass the trust today and would not at the end of the run."""
+    return tuple(
+        peer
+        for peer in view.peers
+        if view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.after)
+    )
+
+
+def still_refused(view: View) -> tuple[Peer, ...]:
+    """Return the peers that do not pass the trust today and will not at the end of the run either."""
+    return tuple(
+        peer
+        for peer in view.peers
+        if peer.after and not view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.after)
+    )
+
+
+def _trusting_slots(sight: Sight, changing: frozenset[Place]) -> Iterator[TrustSlot | IdentitySlot]:
+    for row in sight.rows.values():
+        if sight.state(row.name) is None:
+            continue
+        for slot in row.slots:
+            if slot.kind == "trust" and (slot.accepts or (sight.name, slot.name) in changing):
+                yield slot
+            if slot.kind == "identity" and slot.third == "trust":
+                yield slot
+
+
+def _wanted(sight: Sight, slot: TrustSlot | IdentitySlot) -> tuple[Certificate, ...] | None:
+    wanted = sight.wanted.slot(slot.name)
+    if isinstance(wanted, WantedTrust):
+        return wanted.bundle.certificates
+    if isinstance(wanted, WantedIdentity) and wanted.bundle is not None:
+        return wanted.bundle.certificates
+    return None
+
+
+def _peers(
+    sights: Mapping[str, Sight], slot: TrustSlot | IdentitySlot, trusting: Place, changing: frozenset[Place]
+) -> Iterator[Peer]:
+    for sight in sights.values():
+        for name in slot.accepts:
+            # A node does not connect to the very service that holds the trust.
+            if sight.name == trusting[0] and service_of(name) == service_of(trusting[1]):
+                continue
+            if sight.slot(name) is None or sight.state(service_of(name)) is None:
+                continue
+            place = (sight.name, name)
+            before = _presented(sight, name)
+            wanted = sight.wanted.slot(name)
+            after = before
+            if place in changing and isinstance(wanted, WantedIdentity):
+                after = wanted.material.full_chain
+            if before or after:
+                yield Peer(place=place, before=before, after=after)
+
+
+def _presented(sight: Sight, slot: str) -> tuple[Certificate, ...]:
+    """What a peer sees today, with the CA bundle that stands beside the leaf."""
+    chain = sight.shown(slot)
+    bundle = sight.binding(slot).bundle
+    row = sight.slot(slot)
+    if bundle is None or row is None or row.kind != "identity" or row.third != "bundle":
+        return chain
+    behind = tuple(crt for crt in sight.certificates(bundle) if crt not in chain)
+    return chain + behind if chain else ()
+
+
+def is_running(sight: Sight, service: str) -> bool:
+    """Tell whether a service runs, as far as its screen tells: no Enabled row means that it does (T-31)."""
+    reading = sight.observed.screen(service)
+    return isinstance(reading, Known) and reading.value.enabled is not False
