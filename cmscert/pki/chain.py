@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
@@ -157,3 +158,21 @@ def _issuers(pile: Pile) -> dict[Certificate, tuple[Certificate, ...]]:
         )
         for member in members
     }
+
+
+def verify(
+    leaf: Certificate,
+    intermediates: Iterable[Certificate],
+    roots: Iterable[Certificate],
+    *,
+    at: datetime,
+    purpose: Literal["client", "server"] | None = None,
+) -> str | None:
+    """Return None when a chain verifies at a moment as OpenSSL would judge it, otherwise why not.
+
+    Every certificate of ``roots`` is trusted. What only a client stricter than OpenSSL would refuse is no reason here;
+    ``cmscert.pki.judge`` tells it apart, and says what that is.
+    """
+    from cmscert.pki.judge import judge  # late: see certificate.parse_certificate
+
+    return judge(leaf, tuple(intermediates), tuple(roots), at=at, purpose=purpose).broken

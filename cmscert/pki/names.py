@@ -13,8 +13,16 @@ def covers(certificate: Certificate, name: str) -> bool:
 
     Upper and lower case are the same; a wildcard stands for exactly one label, the first. A certificate without any DNS
     name in its SAN stands for its common name (OpenSSL does the same), because the TechNote's requests for webadmin and
-    callbridge carry a CN only; browsers do not accept those.
+    callbridge carry a CN only ([S17]); browsers do not accept those.
     """
+    common_name = certificate.common_name
+    if common_name is None or certificate.dns_names or not _is_host(name):
+        return in_san(certificate, name)
+    return _stands_for(common_name, name)
+
+
+def in_san(certificate: Certificate, name: str) -> bool:
+    """Tell whether the subject alternative names alone stand for a name, compared as in ``covers``."""
     wanted = name.strip()
     if "://" in wanted:
         return wanted in certificate.uris
@@ -23,8 +31,7 @@ def covers(certificate: Certificate, name: str) -> bool:
     address = _address(wanted)
     if address is not None:
         return address in {_address(text) for text in certificate.ip_addresses}
-    host = _host(wanted)
-    return any(_matches(_host(pattern), host) for pattern in _patterns(certificate))
+    return any(_stands_for(pattern, wanted) for pattern in certificate.dns_names)
 
 
 def missing_names(certificate: Certificate, names: Iterable[str]) -> tuple[str, ...]:
@@ -32,20 +39,18 @@ def missing_names(certificate: Certificate, names: Iterable[str]) -> tuple[str, 
     return tuple(name for name in dict.fromkeys(names) if not covers(certificate, name))
 
 
-def _patterns(certificate: Certificate) -> tuple[str, ...]:
-    if certificate.dns_names or certificate.common_name is None:
-        return certificate.dns_names
-    return (certificate.common_name,)
+def _is_host(name: str) -> bool:
+    return "://" not in name and "@" not in name and _address(name.strip()) is None
 
 
-def _matches(pattern: str, host: str) -> bool:
-    if not host:
-        return False
-    if pattern == host:
-        return True
-    first, _, rest = pattern.partition(".")
-    label, _, parent = host.partition(".")
-    return first == "*" and "." in rest and bool(label) and parent == rest
+def _stands_for(pattern: str, name: str) -> bool:
+    offered, wanted = _host(pattern), _host(name)
+    if offered == wanted:
+        return wanted != ""
+    first, _, rest = offered.partition(".")
+    label, _, parent = wanted.partition(".")
+    # "*.com" would stand for every company: browsers and OpenSSL want two labels behind the wildcard.
+    return first == "*" and "." in rest and label != "" and parent == rest
 
 
 def _host(name: str) -> str:
