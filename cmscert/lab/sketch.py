@@ -1,0 +1,101 @@
+"""A fleet as whoever starts the lab describes it: names and relative paths, no material and no product types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Usage = Literal["service", "database-server", "database-client"]
+KeyType = Literal["rsa", "ec"]
+LeafId = tuple[str, str | None]
+"""A certificate's name and the server it belongs to; None for one that servers share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSketch:
+    """CA certificates, one file each: issuing CA first, root last. ``paths`` is empty when an issuer provides them."""
+
+    name: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthoritySketch:
+    """A CA whose certificate and key the inventory names itself (``type: local_ca``)."""
+
+    certificate_path: str
+    key_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateSketch:
+    """A certificate and its key. The paths are None when an issuer provides them."""
+
+    name: str
+    server: str | None = None
+    common_name: str
+    sans: tuple[str, ...] = ()
+    bundle: str | None = None
+    certificate_path: str | None = None
+    key_path: str | None = None
+    usage: Usage = "service"
+    key_type: KeyType = "rsa"
+
+    @property
+    def leaf_id(self) -> LeafId:
+        """What slots call it by."""
+        return (self.name, self.server)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSketch:
+    """One simulated server; ``address`` is what it calls itself, ``user`` the admin who logs in."""
+
+    name: str
+    address: str
+    fqdn: str
+    release: str = "3.9"
+    user: str = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSketch:
+    """What a slot wants.
+
+    ``certificate``: for identity slots; ``full_chain``: its file holds leaf, intermediates and root.
+    ``bundle``: the CA bundle bound beside it. ``trust`` (bundle names) and ``leaves_of`` (a service): for trust slots,
+    and for identity slots whose third file is a trust list (``loadbalancer``, ``trunk``).
+    """
+
+    server: str
+    slot: str
+    certificate: LeafId | None = None
+    full_chain: bool = False
+    bundle: str | None = None
+    trust: tuple[str, ...] = ()
+    leaves_of: str | None = None
+    tag: str | None = None
+
+    @property
+    def service(self) -> str:
+        """``webbridge3`` for ``webbridge3/https``."""
+        return self.slot.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """The whole fleet. ``known_hosts``: relative path, as the other paths."""
+
+    bundles: tuple[BundleSketch, ...] = ()
+    authorities: tuple[AuthoritySketch, ...] = ()
+    certificates: tuple[CertificateSketch, ...] = ()
+    servers: tuple[ServerSketch, ...] = ()
+    slots: tuple[SlotSketch, ...] = ()
+    known_hosts: str = "known_hosts"
+
+    def certificate(self, leaf_id: LeafId) -> CertificateSketch:
+        """Return a certificate by its name and server; raises KeyError."""
+        for certificate in self.certificates:
+            if certificate.leaf_id == leaf_id:
+                return certificate
+        raise KeyError(leaf_id)
