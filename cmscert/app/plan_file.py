@@ -6,13 +6,17 @@ A plan file is a border: every key is known, every type fits, or the file is ref
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from cmscert import __version__
 from cmscert.errors import Fault, InputError
+from cmscert.mmp.services import SERVICES
+from cmscert.mmp.typed import typed
 from cmscert.model import plan as model
 from cmscert.model.observed import Binding
 
@@ -235,19 +239,19 @@ def load_plan(path: Path) -> model.Plan:
 
 def read_plan(content: bytes, *, file: str = "plan") -> model.Plan:
     """Rebuild the plan that a document holds. Raises InputError with every fault."""
-    document = _parsed(content, file)
-    wrong = _wrong_format(document)
+    wrong = _wrong_format(_parsed(content, file))
     if wrong:
         raise InputError([Fault(file=file, message=wrong, reason="format")], hint=HINT)
     try:
-        plan = _PlanFile.model_validate_json(content).value()
+        document = _PlanFile.model_validate_json(content)
     except ValidationError as error:
         faults = [
             Fault(file=file, path=".".join(map(str, each["loc"])), message=each["msg"].lower(), reason=each["type"])
             for each in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         raise InputError(faults, hint=HINT) from error
-    loose = tuple(_loose_ends(plan, file))
+    plan = document.value()
+    loose = tuple(_loose_ends(plan, file)) or tuple(_false_commands(document, plan, file))
     if loose:
         raise InputError(loose, hint=HINT)
     return plan
@@ -280,6 +284,26 @@ def _wrong_format(document: object) -> str | None:
     if isinstance(found, str) and found.startswith("cmscert.plan/"):
         return f"{found[:40]!r} is a plan format that this release does not know: it reads {model.PLAN_FORMAT}"
     return f"not a plan: no key format that says {model.PLAN_FORMAT}"
+
+
+def _false_commands(document: _PlanFile, plan: model.Plan, file: str) -> Iterator[Fault]:
+    """Find steps whose ``commands``, which people review, are not what their ``action`` types.
+
+    A plan of another release of this tool is refused as stale later on, whatever its commands.
+    """
+    if plan.tool_version != __version__:
+        return
+    for number, (shown, step) in enumerate(zip(document.steps, plan.steps, strict=True)):
+        undo = () if shown.undo is None else shown.undo.commands
+        for path, commands, action in (("commands", shown.commands, step.action), ("undo.commands", undo, step.undo)):
+            try:
+                right = () if action is None else typed(action, step.server, plan, SERVICES)
+            except ValueError as error:
+                yield Fault(file=file, path=f"steps.{number}.action", message=str(error))
+                continue
+            if commands != right:
+                message = "not what the step's action types"
+                yield Fault(file=file, path=f"steps.{number}.{path}", message=message)
 
 
 def _loose_ends(plan: model.Plan, file: str) -> list[Fault]:

@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from cmscert.mmp.typed import typed
 from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.plain import stamp
-from cmscert.reports.steps import typed, undone_by
 from cmscert.reports.summary import summarise
 
 Document = dict[str, object]
@@ -54,7 +54,7 @@ def drift_row(drift: Drift) -> Document:
 def _step(step: Step, plan: Plan, table: ServiceTable) -> Document:
     undo = None
     if step.undo is not None:
-        undo = {"commands": list(undone_by(step, plan, table)), "action": asdict(step.undo)}
+        undo = {"commands": list(typed(step.undo, step.server, plan, table)), "action": asdict(step.undo)}
     return {
         "id": step.id,
         "server": step.server,

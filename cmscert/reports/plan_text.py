@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from cmscert.mmp.typed import typed
 from cmscert.model.plan import FLEET, Drift, Gate, Notice, Plan, Refusal, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, duration, listed, moment
-from cmscert.reports.steps import phases, typed, undone_by, what
+from cmscert.reports.steps import phases, what
 from cmscert.reports.summary import summarise
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def _told(step: Step, gates: dict[str, Step], plan: Plan, table: ServiceTable, *
         told.append(words(after, "quiet"))
     if verbose:
         told.extend(words(f"$ {line}", "command") for line in typed(step.action, step.server, plan, table))
-        told.extend(words(f"way back $ {line}", "quiet") for line in undone_by(step, plan, table))
+    if verbose and step.undo is not None:
+        told.extend(words(f"way back $ {line}", "quiet") for line in typed(step.undo, step.server, plan, table))
     return Text("\n").join(told)
 
 

@@ -1,20 +1,14 @@
-"""A step in words and in commands.
-
-The commands come from ``cmscert.mmp.lines``, as they do for the executor (law 4).
-"""
+"""A step in words. What is typed for it comes from ``cmscert.mmp.typed``, as it does for the executor (law 4)."""
 
 from __future__ import annotations
 
 from itertools import groupby
 
-from cmscert.mmp.lines import lines
-from cmscert.model.names import Release
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     Action,
     CheckFiles,
     Gate,
-    Plan,
     PutFile,
     Rebind,
     RemoveFiles,
@@ -23,30 +17,11 @@ from cmscert.model.plan import (
     SaveFile,
     Step,
 )
-from cmscert.model.services import Service, ServiceTable, rows_for
 
 GATES = {
     "services": "every file is up and checked on every server before the first service is touched",
     "removal": "every change is verified before old files are removed",
 }
-
-
-def row_of(action: Action, server: str, plan: Plan, table: ServiceTable) -> Service | None:
-    """Find the table's row for an action's service in the release of its server; None for what needs no service."""
-    if not isinstance(action, Rebind | Restart):
-        return None
-    release = Release.parse(plan.releases[server])
-    return None if release is None else rows_for(table, release).get(action.service)
-
-
-def typed(action: Action, server: str, plan: Plan, table: ServiceTable) -> tuple[str, ...]:
-    """Return what is typed for an action, line by line."""
-    return tuple(line.text for line in lines(action, row_of(action, server, plan, table)))
-
-
-def undone_by(step: Step, plan: Plan, table: ServiceTable) -> tuple[str, ...]:
-    """Return what is typed on the way back of a step; empty when there is none."""
-    return () if step.undo is None else typed(step.undo, step.server, plan, table)
 
 
 def what(action: Action) -> tuple[str, ...]:  # noqa: PLR0911 - one line for each kind of action

@@ -167,6 +167,10 @@ BAD: list[tuple[str, bytes, str]] = [
     ("an id twice", edited(lambda d: d["steps"][1].update(id="s01")), "s01 stands twice"),
     ("a link to nowhere", edited(lambda d: d["steps"][0].update(after=["s99"])), "s99 is no step in front"),
     ("a link forward", edited(lambda d: d["steps"][0].update(after=["s02"])), "s02 is no step in front"),
+    ("commands that are not the action's", edited(lambda d: d["steps"][6]["commands"].pop()), "steps.6.commands"),
+    ("a way back that is another", edited(lambda d: d["steps"][6]["undo"]["commands"].pop()), "steps.6.undo.commands"),
+    ("a name that cannot be typed", edited(lambda d: d["steps"][0]["action"].update(file="a\nb")), "steps.0.action"),
+    ("a service that nobody knows", edited(lambda d: d["steps"][8]["action"].update(service="x")), "steps.8.action"),
     ("a server without release", edited(lambda d: d["releases"].pop("edge1")), "edge1 has no release"),
 ]
 
@@ -196,6 +200,13 @@ def test_unreadable_files_are_refused(name: str, tmp_path: Path) -> None:
     """A file that is missing, or is a folder, is an InputError."""
     with pytest.raises(InputError):
         load_plan(tmp_path / name)
+
+
+def test_commands_of_another_release_are_not_judged() -> None:
+    """What another release of cmscert types is not known here; such a plan is refused as stale when it is applied."""
+    content = edited(lambda d: (d.update(tool_version="0.0.1"), d["steps"][6]["commands"].pop()))
+
+    assert read_plan(content).tool_version == "0.0.1"
 
 
 def test_gates_need_no_release() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from cmscert.mmp.services import SERVICES
 from cmscert.model.observed import Binding
-from cmscert.model.plan import Drift, Plan, Rebind, Step
+from cmscert.model.plan import Drift, Rebind
 from cmscert.reports.plan_text import plan_text
-from cmscert.reports.steps import gist, row_of, what
+from cmscert.reports.steps import gist, what
 from cmscert.testing.plans import empty_plan, sample_plan
 
 Golden = Callable[[str, str], None]
@@ -111,17 +111,3 @@ def test_gist_is_one_line_for_every_kind() -> None:
 
     assert all(gists)
     assert not any("\n" in line for line in gists)
-
-
-def test_unreadable_release_finds_no_row(sample: Plan) -> None:
-    """A release that is no release leads to no row of the service table."""
-    plan = replace(sample, releases={"core1": "unknown", "edge1": "3.9"})
-    step: Step = sample.step("s07")
-
-    assert row_of(step.action, "core1", plan, SERVICES) is None
-
-
-@pytest.fixture
-def sample() -> Plan:
-    """The sample plan."""
-    return sample_plan()
