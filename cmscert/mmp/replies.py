@@ -1,8 +1,9 @@
 """What an answer means. A server's output is hostile until ``clean`` has been over it; no reader here ever raises.
 
 Sourced wording: SUCCESS and FAILURE lines (T-20 to T-23), ``Unknown command`` ([S1]), ``user list`` ([S1]),
-``pki list`` (T-11), log stamps (T-01). The wording of ``version``, ``date``, ``pki match`` and ``pki verify`` is unknown, so those
-readers take several and answer ``Unread`` when in doubt: nothing may lean on their wording alone.
+``pki list`` (T-11), log stamps (T-01). The wording of ``version``, ``date``, ``pki match`` and
+``pki verify`` is unknown, so those readers take several and answer ``Unread`` when in doubt: nothing may lean on their
+wording alone.
 """
 
 from __future__ import annotations
