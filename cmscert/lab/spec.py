@@ -22,13 +22,17 @@ class ServiceSpec:
     ``slots``: by slot name (``webadmin``, ``webbridge3/https``, ``webbridge3/trust-c2w`` ...).
     ``loaded``: slots whose *loaded* files differ from the bound ones (a file was replaced and nobody restarted): slot
     name to the PEM bytes (key, certificate file) that were loaded at the last start.
-    ``ports``: slot name to TCP port; 0 or missing lets the lab choose one.
+    ``ports``: slot name to TCP port; 0 or missing lets the lab choose one, a negative one means that none is set.
+    ``interfaces``: slot name to the names of the interfaces it listens on (``a b``); all of them are loopback here.
+    ``settings``: label of a status row to its value, for rows that no certificate command changes (``Realm``).
     """
 
     enabled: bool = True
     slots: dict[str, SlotSpec] = field(default_factory=dict)
     loaded: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    interfaces: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -48,11 +52,17 @@ class Switches:
     expired_fails_enable: bool = False  # 10.2: whether an expired certificate makes enable fail
     date_command: bool = True  # date is not in the fact sheet at all: False answers Unknown command
     extra_rows: bool = False  # unknown rows appear in status screens
+    enable_wording: str = "remembered"  # 4: "sourced" prints only lines like T-20 to T-23 at enable and restart
+    old_algorithms: bool = False  # 1.9 [MEM]: only ssh-rsa with SHA-1 and diffie-hellman-group14-sha1 are offered
 
 
 @dataclass(kw_only=True)
 class Faults:
-    """Faults on request. Counters count commands (exec or shell) of the node since its start, from 1."""
+    """Faults on request. Counters count commands (exec or shell) of the node since its start, from 1.
+
+    A command prefix is compared with the words as typed, single blanks between. ``late``, ``fail``, ``silent`` and
+    ``lie`` also know ``put NAME``, ``get NAME`` and ``rm NAME`` of SFTP. A late or silent command is carried out.
+    """
 
     refuse_channels: int = 0  # refuse this many channel opens, then accept
     refuse_every: int = 0  # refuse every n-th channel open
@@ -92,3 +102,7 @@ class NodeSpec:
     start_delay: float = 0.05  # seconds that a service takes to come up
     clock_skew: float = 0.0  # seconds ahead of the real clock
     answer_delay: float = 0.0  # seconds before every answer
+    gateway: str = "none"  # the rest is what ``ipv4 a``, ``live.json`` and ``license`` tell
+    prefixlen: str = "24"
+    mac: str = "00:50:56:00:00:01"
+    licence_expires: str = "2028-Apr-28"

@@ -1,0 +1,204 @@
+"""What a node knows and does: files, services, listeners, outages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cmscert.lab import tls
+from cmscert.lab.material import UnreadableError
+from cmscert.lab.spec import NodeSpec, ServiceSpec, SlotSpec
+from cmscert.lab.table import ServiceRow, SlotRow, release_number, services_of
+
+
+@dataclass(kw_only=True)
+class Listening:
+    """Where a slot is to listen; ``port`` None: no TLS port is set."""
+
+    listener: tls.Listener
+    interfaces: tuple[str, ...] = ("a",)
+    port: int | None = None
+
+
+@dataclass(kw_only=True)
+class ServiceState:
+    """A service of a node: what is set, what is loaded, whether it runs."""
+
+    row: ServiceRow
+    enabled: bool = False
+    running: bool = False
+    slots: dict[str, SlotSpec] = field(default_factory=dict)
+    listening: dict[str, Listening] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    loaded: dict[str, tls.Loaded] = field(default_factory=dict)
+    down_since: float | None = None
+    rising: asyncio.Task[None] | None = None
+
+    def files(self, slot: str) -> SlotSpec:
+        """Return the names bound to a slot."""
+        return self.slots.get(slot) or SlotSpec()
+
+
+class Machine:
+    """The appliance without its command line. ``faults`` and ``switches`` of the node may change while it runs."""
+
+    def __init__(self, spec: NodeSpec) -> None:
+        self.spec = spec
+        self.release = release_number(spec.release)
+        self.files: dict[str, bytes] = dict(spec.files)
+        self.outages: list[tuple[str, float]] = []
+        self.notes: list[str] = []
+        self.services = {
+            name: _state(row, spec.services.get(name) or ServiceSpec(enabled=False), self.release, spec.bind)
+            for name, row in services_of(self.release).items()
+        }
+
+    def clock(self) -> datetime:
+        """Return the time by the node's own clock, UTC."""
+        return datetime.now(UTC) + timedelta(seconds=self.spec.clock_skew)
+
+    async def start(self) -> None:
+        """Take the ports and bring up what is enabled, with what was loaded last. Raises OSError."""
+        for name, service in self.services.items():
+            for listening in service.listening.values():
+                if listening.port is not None:
+                    listening.listener.keep(listening.port)
+                    listening.port = listening.listener.port
+            if service.enabled and service.row.via != "parameters":
+                given = self.spec.services[name].loaded
+                self.bring_up(name, delay=0.0, given=given)
+        await asyncio.gather(*(service.rising for service in self.services.values() if service.rising))
+
+    async def stop(self) -> None:
+        """Close every port."""
+        rising = [service.rising for service in self.services.values() if service.rising]
+        for name, service in self.services.items():
+            self.take_down(name)
+            for listening in service.listening.values():
+                listening.listener.release()
+        await asyncio.gather(*rising, return_exceptions=True)
+
+    def take_down(self, name: str) -> None:
+        """Stop a service at once."""
+        service = self.services[name]
+        if service.rising is not None:
+            service.rising.cancel()
+            service.rising = None
+        for listening in service.listening.values():
+            listening.listener.close()
+        if service.running:
+            service.running = False
+            service.down_since = time.monotonic()
+
+    def bring_up(
+        self,
+        name: str,
+        *,
+        delay: float | None = None,
+        given: Mapping[str, tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        """Load the files as they are now, then listen after the service's delay.
+
+        ``given``: slot to the key and certificate that take the place of the bound files. A service whose files cannot
+        be served stays down.
+        """
+        self.take_down(name)
+        if name in self.spec.faults.no_start:
+            return
+        service = self.services[name]
+        try:
+            loaded = self._load(service, given or {})
+            if name == "callbridge" and "tls" in self.services:
+                self.services["tls"].loaded = self._load(self.services["tls"], {})  # [S24]
+        except (UnreadableError, OSError) as error:
+            self.notes.append(f"{name}: {error}")
+            return
+        seconds = self.spec.start_delay if delay is None else delay
+        service.rising = asyncio.get_running_loop().create_task(self._rise(name, service, loaded, seconds))
+
+    def _load(self, service: ServiceState, given: Mapping[str, tuple[bytes, bytes]]) -> dict[str, tls.Loaded]:
+        loaded: dict[str, tls.Loaded] = {}
+        for slot in slots_of(service.row, self.release):
+            files = service.files(slot.name)
+            if slot.kind == "trust":
+                if files.bundle:
+                    loaded[slot.name] = tls.load_trust(self._read(files.bundle))
+                continue
+            pair = given.get(slot.name)
+            if pair is None and files.key and files.certificate:
+                pair = self._read(files.key), self._read(files.certificate)
+            if pair is not None:
+                bundle = self._read(files.bundle) if files.bundle and slot.third == "bundle" else None
+                loaded[slot.name] = tls.load_identity(*pair, bundle)
+        return loaded
+
+    def _read(self, name: str) -> bytes:
+        if name not in self.files:
+            raise UnreadableError(f"no file {name}")
+        return self.files[name]
+
+    async def _rise(self, name: str, service: ServiceState, loaded: dict[str, tls.Loaded], seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        try:
+            for slot in slots_of(service.row, self.release):
+                listening = service.listening.get(slot.name)
+                if listening is None or listening.port is None or slot.name not in loaded:
+                    continue
+                trust = None
+                if slot.mutual is not None:
+                    trust = loaded[slot.mutual].trust if slot.mutual in loaded else ()
+                listening.listener.keep(listening.port)
+                listening.port = listening.listener.port
+                await listening.listener.open(
+                    tls.server_context(loaded[slot.name], trust), greeting=tls.GREETING if slot.mutual else b""
+                )
+        except OSError as error:  # a port that is taken, or a certificate that OpenSSL refuses to serve
+            self.notes.append(f"{name}: {error}")
+            for listening in service.listening.values():
+                listening.listener.close()
+            return
+        service.loaded = loaded
+        service.running = True
+        if service.down_since is not None:
+            self.outages.append((name, time.monotonic() - service.down_since))
+            service.down_since = None
+
+    def users_of(self, file: str) -> list[str]:
+        """Return the services that a file is bound to."""
+        return [
+            name
+            for name, service in self.services.items()
+            if any(file in {files.key, files.certificate, files.bundle} for files in service.slots.values())
+        ]
+
+    async def settled(self) -> None:
+        """Wait until every service that is coming up has done so or has failed."""
+        for service in self.services.values():
+            while service.rising is not None and not service.rising.done():
+                await asyncio.wait([service.rising])
+
+
+def slots_of(row: ServiceRow, release: tuple[int, int]) -> list[SlotRow]:
+    """Return the slots that a service has in a release."""
+    return [slot for slot in row.slots if slot.since <= release]
+
+
+def _state(row: ServiceRow, spec: ServiceSpec, release: tuple[int, int], bind: str) -> ServiceState:
+    known = {slot.name for slot in slots_of(row, release)}
+    assert set(spec.slots) <= known, f"{row.name} has no {sorted(set(spec.slots) - known)} in release {release}"
+    state = ServiceState(row=row, enabled=spec.enabled, settings=dict(spec.settings))
+    state.slots = {name: SlotSpec(**vars(files)) for name, files in spec.slots.items()}
+    for slot in slots_of(row, release):
+        if slot.listen is None:
+            continue
+        port = spec.ports.get(slot.name, 0)
+        wanted = slot.name in spec.slots or slot.name in spec.ports
+        state.listening[slot.name] = Listening(
+            listener=tls.Listener(bind),
+            interfaces=tuple(spec.interfaces.get(slot.name, "a").split()),
+            port=port if wanted and port >= 0 else None,
+        )
+    return state

@@ -1,0 +1,164 @@
+"""TLS as the services serve it: what was loaded stays until the next enable or restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cmscert.lab import material
+
+GREETING: Final = b"C2W\n"
+"""What a C2W listener says to a client that it accepts; TLS 1.3 alone does not tell a client whether it was."""
+
+_HANDSHAKE_SECONDS: Final = 5.0
+_OLD_TOO: Final = "DEFAULT:@SECLEVEL=0"  # a node with a small or SHA-1 certificate serves it as well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a service holds in memory for one slot.
+
+    ``chain``: DER, leaf first, as presented. ``trust``: DER certificates that a peer is checked against.
+    """
+
+    chain: tuple[bytes, ...] = ()
+    key: bytes = b""
+    trust: tuple[bytes, ...] = ()
+
+    @property
+    def leaf(self) -> bytes | None:
+        """The certificate itself, DER; None for a trust slot."""
+        return self.chain[0] if self.chain else None
+
+
+def load_identity(key: bytes, certificate_file: bytes, bundle: bytes | None) -> Loaded:
+    """Read key, certificate file and bundle. Raises UnreadableError when they cannot be served."""
+    if not material.fits(key, certificate_file):
+        raise material.UnreadableError("key and certificate do not belong together")
+    presented = [*material.certificates(certificate_file), *(material.certificates(bundle) if bundle else ())]
+    return Loaded(chain=tuple(dict.fromkeys(map(material.der, presented))), key=material.key_pem(key))
+
+
+def load_trust(bundle: bytes) -> Loaded:
+    """Read a trust file. Raises UnreadableError."""
+    return Loaded(trust=tuple(map(material.der, material.certificates(bundle))))
+
+
+def server_context(loaded: Loaded, trust: Sequence[bytes] | None = None) -> ssl.SSLContext:
+    """Serve a loaded certificate; with ``trust`` a client has to show one that passes it (a leaf in it will do)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers(_OLD_TOO)
+    _present(context, loaded)
+    if trust is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        _accept(context, trust)
+    return context
+
+
+def client_context(loaded: Loaded, trust: Sequence[bytes]) -> ssl.SSLContext:
+    """Show a loaded certificate as a client, and take servers that pass ``trust``; names are checked by the caller."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.set_ciphers(_OLD_TOO)
+    _present(context, loaded)
+    _accept(context, trust)
+    return context
+
+
+def _accept(context: ssl.SSLContext, trust: Sequence[bytes]) -> None:
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a leaf in the trust file is enough: 4.4, [S3]
+    if trust:
+        context.load_verify_locations(cadata=b"".join(trust))
+
+
+def _present(context: ssl.SSLContext, loaded: Loaded) -> None:
+    with tempfile.TemporaryDirectory(prefix="cms-lab-") as folder:  # made for its owner alone
+        path = Path(folder) / "pair.pem"
+        path.write_bytes(loaded.key + b"".join(ssl.DER_cert_to_PEM_cert(part).encode() for part in loaded.chain))
+        context.load_cert_chain(path, password="")
+
+
+class _Greeter(asyncio.Protocol):
+    """Keeps a connection open and says no more than its greeting."""
+
+    def __init__(self, greeting: bytes, connections: set[asyncio.BaseTransport]) -> None:
+        self._greeting = greeting
+        self._connections = connections
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._connections.add(transport)
+        if self._greeting:
+            assert isinstance(transport, asyncio.WriteTransport)
+            transport.write(self._greeting)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it with the reason
+        assert self._transport is not None
+        self._connections.discard(self._transport)
+
+
+class Listener:
+    """One port: kept for its service while closed, so that nobody else on the machine gets it in between."""
+
+    def __init__(self, bind: str) -> None:
+        self._bind = bind
+        self._kept: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.BaseTransport] = set()
+        self.port = 0
+
+    def keep(self, port: int) -> None:
+        """Take a port (0: any free one) without listening on it. Raises OSError."""
+        if self._kept is not None and self.port == port:
+            return
+        self.release()
+        kept = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.setblocking(False)  # noqa: FBT003 - the socket module takes it by place
+            kept.bind((self._bind, port))
+        except OSError:
+            kept.close()
+            raise
+        self._kept = kept
+        self.port = kept.getsockname()[1]
+
+    async def open(self, context: ssl.SSLContext, *, greeting: bytes = b"") -> None:
+        """Listen on the kept port. Raises OSError when another service of the node has it."""
+        assert self._kept is not None
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Greeter(greeting, self._connections),
+            sock=self._kept,
+            ssl=context,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            start_serving=False,  # so that a cancelled open leaves a server that close() knows
+        )
+        self._kept = None
+        await self._server.start_serving()
+
+    def close(self) -> None:
+        """Stop listening, end the connections, keep the port."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for transport in tuple(self._connections):
+            assert isinstance(transport, asyncio.WriteTransport)
+            transport.abort()
+        with contextlib.suppress(OSError):  # taken meanwhile: the next open says so
+            self.keep(self.port)
+
+    def release(self) -> None:
+        """Give the port back."""
+        self.close()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
