@@ -1,1 +1,1 @@
-"""Runs a plan: step by step, read back, journal, way back."""
+"""Runs a plan: step by step, read back, journal, way back. It never plans."""

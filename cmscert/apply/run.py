@@ -1,0 +1,364 @@
+"""Runs a plan. It never plans: when the world is not as the plan assumed, what depends on it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Literal
+
+from cmscert.apply.progress import Progress, faults_of
+from cmscert.apply.readback import Node, Sleep
+from cmscert.apply.sending import Material
+from cmscert.apply.stop import Stop
+from cmscert.apply.turn import Means, Predict, ServerTurns
+from cmscert.errors import Fault, InputError, JournalError, NodeError
+from cmscert.model.desired import Desired
+from cmscert.model.events import Event, Outcome, RunEnded, RunResult, RunStarted, StepEnded, StepResult, StepStarted
+from cmscert.model.names import Release
+from cmscert.model.observed import ObservedServer
+from cmscert.model.plan import Gate, Plan, PutFile, Rebind, RemoveFiles, Restart, Step
+from cmscert.model.readings import Known
+from cmscert.model.services import ServiceTable, rows_for
+from cmscert.observe.asking import why as reason
+from cmscert.pki.keys import PrivateKey
+from cmscert.planning.predict import predict as predict_step
+from cmscert.transport.session import Probe, WriteSession
+
+Result = Literal["applied", "rolled-back", "neither", "interrupted"]
+
+_INTERRUPTED = "interrupted"
+
+
+async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run leans on
+    plan: Plan,
+    *,
+    run: str,
+    sessions: Mapping[str, WriteSession],
+    observed: Mapping[str, ObservedServer],
+    contents: Mapping[str, bytes],
+    keys: Mapping[str, PrivateKey],
+    desired: Desired,
+    table: ServiceTable,
+    probe: Probe,
+    emit: Callable[[Event], None],
+    clock: Callable[[], datetime],
+    stop: Stop,
+    rollback: bool = True,
+    predict: Predict = predict_step,
+    sleep: Sleep = asyncio.sleep,
+) -> RunResult:
+    """Apply a plan and prove it, or take back what failed, and say how every step ended.
+
+    ``run``: the run's id. ``observed``: what the plan leans on, by server. ``contents``: public bytes by ``sha256:…``;
+    ``keys``: by hash of the public half. ``emit`` returns when the event is on disk, or raises JournalError. ``clock``:
+    aware UTC. ``rollback``: take back the services of a server on which a step fails.
+    Raises InputError before anything is sent when the plan does not fit what is given, and JournalError when the journal
+    cannot be written: nothing more is sent then.
+    """
+    means = Means(
+        material=Material(contents=contents, keys=keys),
+        predict=predict,
+        emit=emit,
+        clock=clock,
+        sleep=sleep,
+    )
+    faults = faults_of(plan.steps, sessions.keys() & observed.keys() & {server.name for server in desired.servers})
+    if faults:
+        raise InputError(faults, hint="make a new plan")
+    turns = _turns(plan, means, sessions, observed, desired, table, probe)
+    return await _Run(plan, run, turns, means, stop, rollback=rollback).go()
+
+
+def _turns(
+    plan: Plan,
+    means: Means,
+    sessions: Mapping[str, WriteSession],
+    observed: Mapping[str, ObservedServer],
+    desired: Desired,
+    table: ServiceTable,
+    probe: Probe,
+) -> dict[str, ServerTurns]:
+    """Make one worker a server and check on paper that every line can be typed and every upload is at hand."""
+    turns: dict[str, ServerTurns] = {}
+    faults: list[Fault] = []
+    for server in dict.fromkeys(step.server for step in plan.steps if not isinstance(step.action, Gate)):
+        steps = [step for step in plan.steps if step.server == server]
+        seen = observed[server]
+        release = (
+            seen.release.value if isinstance(seen.release, Known) else Release.parse(plan.releases.get(server, ""))
+        )
+        node = Node(
+            session=sessions[server],
+            wanted=desired.server(server),
+            rows=rows_for(table, release) if release is not None else {},
+            probe=probe,
+            answering=frozenset(slot for slot, shown in seen.served.items() if isinstance(shown, Known)),
+        )
+        turns[server] = ServerTurns(node, seen, _disturbed(steps), means)
+        faults += [fault for step in steps for fault in _unfit(step, turns[server], means.material)]
+    if faults:
+        raise InputError(faults, hint="make a new plan")
+    return turns
+
+
+def _disturbed(steps: list[Step]) -> tuple[str, ...]:
+    actions = (step.action for step in steps if step.disturbs)
+    return tuple(dict.fromkeys(action.service for action in actions if isinstance(action, Rebind | Restart)))
+
+
+def _unfit(step: Step, turns: ServerTurns, material: Material) -> list[Fault]:
+    messages = [material.fault(step.action)] if isinstance(step.action, PutFile) else []
+    for action in (step.action, step.undo):
+        try:
+            if action is not None:
+                turns.lines(action)
+        except ValueError as error:
+            messages.append(str(error))
+    return [Fault(message=f"step {step.id} on {step.server}: {text}", reason="plan") for text in messages if text]
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        run: str,
+        turns: Mapping[str, ServerTurns],
+        means: Means,
+        stop: Stop,
+        *,
+        rollback: bool,
+    ) -> None:
+        self.plan = plan
+        self.run = run
+        self.turns = turns
+        self.progress = Progress(plan.steps)
+        self.stop = stop
+        self.rollback = rollback
+        self.emit = means.emit
+        self.clock = means.clock
+        self.failed_first: str | None = None
+        self.fatal = False
+
+    async def go(self) -> RunResult:
+        self.emit(RunStarted(at=self.clock(), run=self.run, fleet=self.plan.fleet, steps=len(self.plan.steps)))
+        try:
+            await self._work()
+        except JournalError as error:
+            raise self._unwritten(error) from error
+        except asyncio.CancelledError:
+            self._end()
+            raise
+        return self._end()
+
+    async def _work(self) -> None:
+        """Keep every server busy with one step at a time until nothing can start any more."""
+        running: set[asyncio.Task[None]] = set()
+        hard = asyncio.ensure_future(self.stop.until_hard())
+        try:
+            while True:
+                running |= {asyncio.ensure_future(self._turn(step)) for step in self._startable()}
+                if not running or self.stop.is_hard:
+                    break
+                done, _ = await asyncio.wait({*running, hard}, return_when=asyncio.FIRST_COMPLETED)
+                running -= done
+                for task in done - {hard}:
+                    await task
+        except asyncio.CancelledError:
+            self.stop.hard()
+            raise
+        except BaseException:
+            self.fatal = True
+            raise
+        finally:
+            hard.cancel()
+            await self._settled(running)
+
+    async def _settled(self, running: set[asyncio.Task[None]]) -> None:
+        for task in running:
+            task.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        wrong = [result for result in results if isinstance(result, Exception)]
+        if wrong and not self.fatal:
+            self.fatal = True
+            raise wrong[0]
+
+    def _startable(self) -> tuple[Step, ...]:
+        if self.stop.is_soft:
+            return ()
+        steps = self.progress.take()
+        while any(isinstance(step.action, Gate) for step in steps):
+            for gate in steps:
+                if isinstance(gate.action, Gate):
+                    self._started(gate)
+                    self._ended(gate, "done")
+                    self.progress.release(gate.server)
+            steps = (*(step for step in steps if not isinstance(step.action, Gate)), *self.progress.take())
+        return steps
+
+    async def _turn(self, step: Step) -> None:
+        try:
+            await self._forward(step)
+        except asyncio.CancelledError:
+            if self.fatal:
+                raise
+            await self._cut_off(step)
+        finally:
+            self.progress.release(step.server)
+
+    async def _forward(self, step: Step) -> None:
+        self._started(step)
+        try:
+            remark = await self.turns[step.server].forward(step)
+        except NodeError as error:
+            await self._failed(step, reason(error))
+        else:
+            self._ended(step, "done", remark)
+
+    async def _failed(self, step: Step, why: str) -> None:
+        """Stop what depends on a failed step and all the rest of its server; take the server's services back."""
+        self.failed_first = self.failed_first or f"{step.server}: {step.id} failed: {why}"
+        touched = self._needs_way_back(step) and self.turns[step.server].sent(step)
+        leave = touched and (not self.rollback or isinstance(step.action, RemoveFiles))
+        self._ended(step, "left" if leave else "failed", why)
+        mine = self._to_take_back(step, touched=touched)
+        self._skip((step.id, *(each.id for each in mine)), f"{step.id} on {step.server} failed")
+        self._skip_server(step.server, f"{step.id} on {step.server} failed")
+        for each in mine:
+            self.progress.mark(each.id, "undoing", self.progress.why[each.id])
+        for each in mine:
+            await self._take_back(each, why if each is step else f"taken back because {step.id} failed")
+
+    def _needs_way_back(self, step: Step) -> bool:
+        return step.disturbs or step.undo is not None or isinstance(step.action, RemoveFiles)
+
+    def _to_take_back(self, failed: Step, *, touched: bool) -> list[Step]:
+        """Newest first: the failed step, and what was done on its server and nobody elsewhere leans on.
+
+        When a removal fails, nothing is taken back: every change was verified before, and a file may be gone already.
+        """
+        if not self.rollback or isinstance(failed.action, RemoveFiles):
+            return []
+        done = [self.progress.steps[name] for name in reversed(self.progress.finished)]
+        mine = [
+            step
+            for step in done
+            if step.server == failed.server
+            and self.progress.status[step.id] == "done"
+            and self._needs_way_back(step)
+            and not isinstance(step.action, RemoveFiles)
+            and not self.progress.needed_elsewhere(step)
+        ]
+        return [failed, *mine] if touched else mine
+
+    async def _take_back(self, step: Step, why: str) -> None:
+        if self.progress.left_behind(step):
+            self.progress.mark(step.id, "done", "kept: a later step that leans on it could not be taken back")
+            return
+        if step.undo is None:
+            self._ended(step, "left", f"{why}; the plan holds no way back for it")
+            return
+        self._started(step, undoing=True)
+        try:
+            await self.turns[step.server].back(step, step.undo)
+        except NodeError as error:
+            self._ended(step, "left", f"{why}; the way back failed: {reason(error)}")
+        else:
+            self._ended(step, "undone", why)
+
+    async def _cut_off(self, step: Step) -> None:
+        """A hard stop came in the middle of a turn: look once, and name what is not proven."""
+        undoing = [name for name, status in self.progress.status.items() if status == "undoing"]
+        for name in undoing:
+            other = self.progress.steps[name]
+            if other.server == step.server:
+                self._ended(
+                    other, "left", f"{self.progress.why[name] or ''}; the way back was interrupted".lstrip("; ")
+                )
+        if self.progress.status[step.id] != "running":
+            return
+        turns = self.turns[step.server]
+        if not turns.sent(step):
+            self._ended(step, "skipped", "interrupted before anything was sent")
+        elif await turns.proven(step):
+            self._ended(step, "done", "interrupted, and found done")
+        else:
+            self._ended(step, "left" if self._needs_way_back(step) else "failed", _INTERRUPTED)
+
+    def _skip(self, behind: tuple[str, ...], why: str) -> None:
+        for step in self.progress.waiting_behind(behind):
+            self._ended(step, "skipped", why)
+
+    def _skip_server(self, server: str, why: str) -> None:
+        for step in self.progress.waiting_on(server):
+            self._ended(step, "skipped", why)
+            self._skip((step.id,), why)
+
+    def _started(self, step: Step, *, undoing: bool = False) -> None:
+        self.emit(StepStarted(at=self.clock(), step=step.id, server=step.server, what=_gist(step), undoing=undoing))
+
+    def _ended(self, step: Step, outcome: Outcome, why: str | None = None) -> None:
+        self.progress.mark(step.id, outcome, why)
+        self.emit(StepEnded(at=self.clock(), step=step.id, server=step.server, outcome=outcome, why=why))
+
+    def _end(self) -> RunResult:
+        for step in self.progress.all_waiting():
+            self._ended(step, "skipped", _INTERRUPTED)
+        outcomes = {name: _outcome(status) for name, status in self.progress.status.items()}
+        result = _result(set(outcomes.values()), self.stop)
+        why = self.failed_first or (_INTERRUPTED if result == "interrupted" else None)
+        self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why))
+        steps = tuple(
+            StepResult(step=step.id, server=step.server, outcome=outcomes[step.id], why=self.progress.why[step.id])
+            for step in self.plan.steps
+        )
+        return RunResult(run=self.run, result=result, steps=steps, by_hand=self._by_hand(), why=why)
+
+    def _by_hand(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Return, by server, what takes back by hand what was left, newest first; a failed removal is typed again."""
+        typed: dict[str, list[str]] = {}
+        left = [step for step in self.plan.steps if self.progress.status[step.id] == "left"]
+        for step in reversed(left):
+            action = step.action if isinstance(step.action, RemoveFiles) else step.undo
+            if action is not None:
+                typed.setdefault(step.server, []).extend(line.text for line in self.turns[step.server].lines(action))
+        return tuple((server, tuple(texts)) for server, texts in typed.items())
+
+    def _unwritten(self, error: JournalError) -> JournalError:
+        hand = sorted(
+            f"{name} on {self.progress.steps[name].server}"
+            for name, status in self.progress.status.items()
+            if status in {"running", "undoing"}
+        )
+        under_way = f"; under way and not verified: {', '.join(hand)}" if hand else ""
+        return JournalError(f"{error.message}{under_way}", hint=error.hint)
+
+
+def _outcome(status: str) -> Outcome:
+    for outcome in ("done", "failed", "undone", "left", "skipped"):
+        if status == outcome:
+            return outcome
+    raise AssertionError(f"a run ended with a step that is {status}")
+
+
+def _result(outcomes: set[Outcome], stop: Stop) -> Result:
+    if outcomes <= {"done"}:
+        return "applied"
+    if stop.is_hard:
+        return "interrupted"
+    if "left" in outcomes:
+        return "neither"
+    return "rolled-back" if outcomes & {"failed", "undone"} else "interrupted"
+
+
+def _gist(step: Step) -> str:
+    """Say in a few words what a step is about; views that know the plan can say more."""
+    match step.action:
+        case Rebind() | Restart() as action:
+            return f"{action.kind} {action.service}"
+        case RemoveFiles() as action:
+            return f"remove {', '.join(action.files)}"
+        case Gate() as action:
+            return f"gate: {action.opens}"
+        case action:
+            return f"{action.kind} {getattr(action, 'file', None) or getattr(action, 'certificate', '')}"

@@ -1,0 +1,178 @@
+"""One server's steps and their ways back: send, read back, compare with the prediction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cmscert.apply.readback import Must, Node, Shortfall, Sleep, after, look, same_files, until_right
+from cmscert.apply.sending import Attempt, Material, Scribe, send
+from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedAnswer
+from cmscert.mmp.lines import Line, lines
+from cmscert.model.events import Event
+from cmscert.model.observed import ObservedServer, ServiceState
+from cmscert.model.plan import Action, Rebind, Restart, RestoreFile, Step, Undo
+from cmscert.model.readings import Known, Reading, Unread
+from cmscert.observe.asking import together, why
+
+Predict = Callable[[ObservedServer, Step, Mapping[str, bytes]], ObservedServer]
+
+LEAST_PATIENCE = 20.0
+"""Seconds that a service gets to come up, or three times what its impact says, whichever is longer."""
+
+LAST_LOOK = 5.0
+"""Seconds for the one look at what was in hand when a run is ended at once."""
+
+WAYS_BACK = 2
+"""How often a way back is sent when its connection is lost: it always sends all of its lines, so twice does no harm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all servers share. ``emit`` returns when the event is on disk."""
+
+    material: Material
+    predict: Predict
+    emit: Callable[[Event], None]
+    clock: Callable[[], datetime]
+    sleep: Sleep
+
+
+class ServerTurns:
+    """Carries out the steps of one server, one after the other."""
+
+    def __init__(self, node: Node, observed: ObservedServer, disturbed: tuple[str, ...], means: Means) -> None:
+        """``disturbed``: the services that the plan disturbs on this server, to be read again before the first."""
+        self.node = node
+        self.server = node.session.server
+        self._state = observed
+        self._disturbed = disturbed
+        self._means = means
+        self._checked = False
+        self._stale: str | None = None
+        self._before: dict[str, ObservedServer] = {}
+        self._attempts: dict[str, Attempt] = {}
+
+    def lines(self, action: Action) -> tuple[Line, ...]:
+        """Return what is typed for an action on this server; raises ValueError when it cannot be typed."""
+        return lines(action, self.node.rows.get(action.service) if isinstance(action, Rebind | Restart) else None)
+
+    def sent(self, step: Step) -> bool:
+        """Whether anything of a step may have reached the server."""
+        return step.id in self._attempts and self._attempts[step.id].sent > 0
+
+    async def forward(self, step: Step) -> str | None:
+        """Carry out a step and prove it; returns a remark on what could not be proven. Raises NodeError."""
+        before = self._before[step.id] = self._state
+        if step.disturbs:
+            await self._check_unchanged()
+        predicted = self._means.predict(before, step, self._means.material.contents)
+        must = after(step.action, before, predicted, self.node)
+        attempt = await self._carry_out(step, step.action, must)
+        self._state = predicted
+        return "; ".join(dict.fromkeys(attempt.notes)) or None
+
+    async def back(self, step: Step, undo: Undo) -> None:
+        """Take a step back and prove that the server reads as before it. Raises NodeError."""
+        before = self._before[step.id]
+        changed = self._means.predict(before, step, self._means.material.contents)
+        restored = self._means.predict(changed, replace(step, action=undo), self._means.material.contents)
+        must = after(undo, before, restored, self.node, back=True)
+        if isinstance(undo, RestoreFile) and await self._same(undo):
+            return
+        await self._readable(step)
+        for again in range(WAYS_BACK):
+            try:
+                await self._carry_out(step, undo, must)
+            except (ConnectionLost, AnswerTimeout):
+                if again + 1 == WAYS_BACK:
+                    raise
+                await self._readable(step)
+            else:
+                return
+
+    async def proven(self, step: Step) -> bool:
+        """Look once, for a short while, whether a step that was cut off has been carried out nevertheless."""
+        attempt = self._attempts.get(step.id)
+        if attempt is None or not attempt.at_end:
+            return False
+        before = self._before[step.id]
+        predicted = self._means.predict(before, step, self._means.material.contents)
+        must = after(step.action, before, predicted, self.node)
+        with suppress(NodeError, TimeoutError):
+            async with asyncio.timeout(LAST_LOOK):
+                return await self._look(must, attempt, unsure=True) is None
+        return False
+
+    async def _carry_out(self, step: Step, action: Action, must: Must) -> Attempt:
+        attempt = self._attempts[step.id] = Attempt(lines=self.lines(action))
+        scribe = Scribe(step=step.id, server=self.server, emit=self._means.emit, clock=self._means.clock)
+        lost: NodeError | None = None
+        try:
+            await send(self.node.session, action, attempt, material=self._means.material, scribe=scribe)
+        except (ConnectionLost, AnswerTimeout) as error:
+            if not attempt.at_end:
+                raise
+            lost = error  # the last line may have been carried out: the server itself tells
+        short = await until_right(
+            lambda: self._look(must, attempt, unsure=lost is not None),
+            patience=_patience(step) if must.service else 0.0,
+            sleep=self._means.sleep,
+            clock=self._means.clock,
+        )
+        if short is not None:
+            reason = short.why if lost is None else f"{why(lost)}; {short.why}"
+            raise UnexpectedAnswer(self.server, reason) from lost
+        return attempt
+
+    async def _look(self, must: Must, attempt: Attempt, *, unsure: bool) -> Shortfall | None:
+        return await look(self.node, must, attempt.put, attempt.notes, observed=self._state, unsure=unsure)
+
+    async def _check_unchanged(self) -> None:
+        """Read the bindings of all services that the plan disturbs here, once, before the first is touched (law 5)."""
+        if not self._checked:
+            states = await together(*(self.node.state(service) for service in self._disturbed))
+            pairs = zip(self._disturbed, states, strict=True)
+            stale = (_change(self._state.screen(service), found, service) for service, found in pairs)
+            self._stale = next(filter(None, stale), None)
+            self._checked = True
+        if self._stale is not None:
+            raise UnexpectedAnswer(self.server, self._stale, hint="plan again")
+
+    async def _readable(self, step: Step) -> None:
+        """Wait until the server can be read: a lost connection comes back with a reading, never with a change."""
+
+        async def listed() -> Shortfall | None:
+            try:
+                await self.node.session.list_files()
+            except NodeError as error:
+                return Shortfall(why=why(error))
+            return None
+
+        await until_right(listed, patience=_patience(step), sleep=self._means.sleep, clock=self._means.clock)
+
+    async def _same(self, undo: RestoreFile) -> bool:
+        """Tell whether the file is as saved already: a service's way back may have restored it."""
+        with suppress(NodeError):
+            found = await self.node.session.read_file(undo.file)
+            return found is not None and found == await self.node.session.read_file(undo.saved_as)
+        return False
+
+
+def _patience(step: Step) -> float:
+    return max(LEAST_PATIENCE, 3.0 * step.impact.seconds if step.impact else 0.0)
+
+
+def _change(planned: Reading[ServiceState], found: Reading[ServiceState], service: str) -> str | None:
+    """Compare what the plan leans on with a fresh reading; None when nothing that matters differs."""
+    if not isinstance(planned, Known):
+        return f"{service} was not read when the plan was made"
+    if not isinstance(found, Known):
+        return f"{service} could not be read again: {found.why if isinstance(found, Unread) else 'it is not there'}"
+    left, right = planned.value, found.value
+    slots = {*left.bindings, *right.bindings}
+    same = left.enabled == right.enabled and all(same_files(left.binding(slot), right.binding(slot)) for slot in slots)
+    return None if same else f"{service} changed since the plan was made"
