@@ -35,8 +35,9 @@ def is_root(certificate: Certificate) -> bool:
 
 @lru_cache(maxsize=16384)
 def canonical_name(name: str) -> str:
-    """Return a distinguished name for comparison, after RFC 5280 section 7.1 as OpenSSL does it."""
-    return " ".join(name.casefold().split())
+    """Return a distinguished name (RFC 4514 text) for comparison, after RFC 5280 section 7.1 as OpenSSL does it."""
+    blanks = " ".join(name.casefold().replace("\\ ", " ").split())
+    return blanks.replace("= ", "=").replace(" ,", ",").replace(" +", "+")
 
 
 def build_chain(leaf: Certificate, pile: Pile) -> tuple[Certificate, ...]:

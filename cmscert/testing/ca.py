@@ -160,7 +160,7 @@ class ThrowAwayCa(Issued):
         """Make an end-entity certificate.
 
         ``sans``: DNS names, IP addresses, e-mail addresses and URIs, told apart by their form; none leaves the
-        extension out. ``eku``: short names or dotted OIDs; None leaves the extension out. ``extra``: (extension, critical) pairs.
+        extension out. ``eku``: short names or dotted OIDs; None leaves it out. ``extra``: (extension, critical) pairs.
         """
         pair, subject = make_key(key), _name(common_name)
         wanted = [
