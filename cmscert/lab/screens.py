@@ -108,11 +108,10 @@ def _webadmin(screen: Screen) -> list[str]:  # T-30
 
 
 def _callbridge(screen: Screen) -> list[str]:  # T-31, T-32: three widths in one screen
-    listens = screen.listening("callbridge")
     head = laid(
         22,
         (
-            ("Listening interfaces", " ".join(listens.interfaces)),
+            ("Listening interfaces", screen.interfaces("callbridge")),
             screen.told("Preferred interface", _NONE),
             screen.key("Key file", "callbridge"),
             screen.certificate("Certificate file", "callbridge"),

@@ -86,8 +86,7 @@ class Shell:
         try:
             self._print(await work)
         except asyncio.CancelledError:
-            if not work.cancelled() or self._running is work:
-                work.cancel()
+            if self._running is work:  # the channel is gone, and takes the command with it
                 raise
             self._print(b"^C\n")  # aborted by Ctrl-C [MEM] 1.4
         finally:
@@ -109,6 +108,8 @@ class Shell:
                 continue
             except (asyncssh.BreakReceived, asyncssh.SignalReceived):
                 typed = bytes([_INTERRUPT])
+            except (asyncssh.Error, OSError):  # the client went away in the middle of a line
+                typed = b""
             self._ended = not typed
             for key in typed:
                 if key == _INTERRUPT and self._running is not None:

@@ -21,7 +21,7 @@ class ServiceSpec:
 
     ``slots``: by slot name (``webadmin``, ``webbridge3/https``, ``webbridge3/trust-c2w`` ...).
     ``loaded``: slots whose *loaded* files differ from the bound ones (a file was replaced and nobody restarted): slot
-    name to the PEM bytes (key, certificate file) that were loaded at the last start.
+    name to the PEM bytes (key, certificate file) that were loaded at the last start; for a trust slot (empty, bundle).
     ``ports``: slot name to TCP port; 0 or missing lets the lab choose one, a negative one means that none is set.
     ``interfaces``: slot name to the names of the interfaces it listens on (``a b``); all of them are loopback here.
     ``settings``: label of a status row to its value, for rows that no certificate command changes (``Realm``).

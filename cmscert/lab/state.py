@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from cmscert.errors import LabError
 from cmscert.lab import tls
 from cmscert.lab.material import UnreadableError
 from cmscert.lab.spec import NodeSpec, ServiceSpec, SlotSpec
@@ -51,9 +52,13 @@ class Machine:
         self.files: dict[str, bytes] = dict(spec.files)
         self.outages: list[tuple[str, float]] = []
         self.notes: list[str] = []
+        rows = services_of(self.release)
+        for name in spec.services:
+            if name not in rows:
+                raise LabError(f"{spec.name}: release {spec.release} has no service {name}", hint="leave it out")
         self.services = {
             name: _state(row, spec.services.get(name) or ServiceSpec(enabled=False), self.release, spec.bind)
-            for name, row in services_of(self.release).items()
+            for name, row in rows.items()
         }
 
     def clock(self) -> datetime:
@@ -68,8 +73,7 @@ class Machine:
                     listening.listener.keep(listening.port)
                     listening.port = listening.listener.port
             if service.enabled and service.row.via != "parameters":
-                given = self.spec.services[name].loaded
-                self.bring_up(name, delay=0.0, given=given)
+                self._load_and_rise(name, delay=0.0, given=self.spec.services[name].loaded)
         await asyncio.gather(*(service.rising for service in self.services.values() if service.rising))
 
     async def stop(self) -> None:
@@ -93,38 +97,31 @@ class Machine:
             service.running = False
             service.down_since = time.monotonic()
 
-    def bring_up(
-        self,
-        name: str,
-        *,
-        delay: float | None = None,
-        given: Mapping[str, tuple[bytes, bytes]] | None = None,
-    ) -> None:
-        """Load the files as they are now, then listen after the service's delay.
-
-        ``given``: slot to the key and certificate that take the place of the bound files. A service whose files cannot
-        be served stays down.
-        """
+    def bring_up(self, name: str) -> None:
+        """Restart a service with the files as they are now; one whose files cannot be served stays down."""
         self.take_down(name)
-        if name in self.spec.faults.no_start:
-            return
+        if name not in self.spec.faults.no_start:
+            self._load_and_rise(name, delay=self.spec.start_delay, given={})
+
+    def _load_and_rise(self, name: str, *, delay: float, given: Mapping[str, tuple[bytes, bytes]]) -> None:
         service = self.services[name]
         try:
-            loaded = self._load(service, given or {})
+            loaded = self._load(service, given)
             if name == "callbridge" and "tls" in self.services:
                 self.services["tls"].loaded = self._load(self.services["tls"], {})  # [S24]
         except (UnreadableError, OSError) as error:
             self.notes.append(f"{name}: {error}")
             return
-        seconds = self.spec.start_delay if delay is None else delay
-        service.rising = asyncio.get_running_loop().create_task(self._rise(name, service, loaded, seconds))
+        service.rising = asyncio.get_running_loop().create_task(self._rise(name, service, loaded, delay))
 
     def _load(self, service: ServiceState, given: Mapping[str, tuple[bytes, bytes]]) -> dict[str, tls.Loaded]:
         loaded: dict[str, tls.Loaded] = {}
         for slot in slots_of(service.row, self.release):
             files = service.files(slot.name)
             if slot.kind == "trust":
-                if files.bundle:
+                if slot.name in given:
+                    loaded[slot.name] = tls.load_trust(given[slot.name][1])
+                elif files.bundle:
                     loaded[slot.name] = tls.load_trust(self._read(files.bundle))
                 continue
             pair = given.get(slot.name)
@@ -188,7 +185,12 @@ def slots_of(row: ServiceRow, release: tuple[int, int]) -> list[SlotRow]:
 
 def _state(row: ServiceRow, spec: ServiceSpec, release: tuple[int, int], bind: str) -> ServiceState:
     known = {slot.name for slot in slots_of(row, release)}
-    assert set(spec.slots) <= known, f"{row.name} has no {sorted(set(spec.slots) - known)} in release {release}"
+    for slot_name in (*spec.slots, *spec.loaded, *spec.ports, *spec.interfaces):
+        if slot_name not in known:
+            number = ".".join(map(str, release))
+            raise LabError(
+                f"release {number} has no slot {slot_name}", hint=f"{row.name} has {', '.join(sorted(known))}"
+            )
     state = ServiceState(row=row, enabled=spec.enabled, settings=dict(spec.settings))
     state.slots = {name: SlotSpec(**vars(files)) for name, files in spec.slots.items()}
     for slot in slots_of(row, release):
