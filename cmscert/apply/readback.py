@@ -206,15 +206,17 @@ def _proves_start(must: ServiceMust) -> bool:
 async def _ports(
     node: Node, must: ServiceMust, state: Reading[ServiceState], observed: ObservedServer
 ) -> Shortfall | None:
-    services = dict.fromkeys((must.row.name, *(service_of(slot) for slot in must.leaves)))
-    for service in services:
+    unseen = dict(must.leaves)
+    for service in dict.fromkeys(service_of(slot) for slot in must.leaves):
         screen = state if service == must.row.name else observed.screen(service)
         shown = await read_served(node.rows[service], screen, node.wanted, probe=node.probe, slots=must.leaves)
         for slot, readings in shown.items():
-            short = _served_right(slot, worst(readings, must.leaves[slot]), must.leaves[slot])
+            right = unseen.pop(slot)
+            short = _served_right(slot, worst(readings, right), right)
             if short is not None:
                 return short
-    return None
+    gone = next(iter(unseen), None)
+    return None if gone is None else Shortfall(why=f"the port of {gone} answered before and is not shown any more")
 
 
 def _served_right(slot: str, reading: Reading[Chain], right: frozenset[str]) -> Shortfall | None:

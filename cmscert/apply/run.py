@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-from cmscert.apply.progress import Progress, faults_of
+from cmscert.apply.progress import Progress, Status, faults_of
 from cmscert.apply.readback import Node, Sleep
 from cmscert.apply.sending import Material
 from cmscert.apply.stop import Stop
@@ -53,13 +53,13 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     ``run``: the run's id. ``observed``: what the plan leans on, by server. ``contents``: public bytes by ``sha256:…``;
     ``keys``: by hash of the public half. ``emit`` returns when the event is on disk, or raises JournalError. ``clock``:
     aware UTC. ``rollback``: take back the services of a server on which a step fails.
-    Raises InputError before anything is sent when the plan does not fit what is given, and JournalError when the journal
-    cannot be written: nothing more is sent then.
+    Raises InputError before anything is sent when the plan does not fit what is given, and JournalError when the
+    journal cannot be written: nothing more is sent then.
     """
     means = Means(
         material=Material(contents=contents, keys=keys),
         predict=predict,
-        emit=emit,
+        emit=_Written(emit),
         clock=clock,
         sleep=sleep,
     )
@@ -118,6 +118,23 @@ def _unfit(step: Step, turns: ServerTurns, material: Material) -> list[Fault]:
     return [Fault(message=f"step {step.id} on {step.server}: {text}", reason="plan") for text in messages if text]
 
 
+class _Written:
+    """Passes events on until one cannot be written; from then on nothing is, so nothing is sent either."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._broken: JournalError | None = None
+
+    def __call__(self, event: Event) -> None:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self._emit(event)
+        except JournalError as error:
+            self._broken = error
+            raise
+
+
 class _Run:
     def __init__(
         self,
@@ -162,8 +179,9 @@ class _Run:
                     break
                 done, _ = await asyncio.wait({*running, hard}, return_when=asyncio.FIRST_COMPLETED)
                 running -= done
-                for task in done - {hard}:
-                    await task
+                errors = [task.exception() for task in done if task is not hard]
+                for error in filter(None, errors):
+                    raise error  # noqa: TRY301 - a bug, or a journal that cannot be written: all others end too
         except asyncio.CancelledError:
             self.stop.hard()
             raise
@@ -230,7 +248,8 @@ class _Run:
             await self._take_back(each, why if each is step else f"taken back because {step.id} failed")
 
     def _needs_way_back(self, step: Step) -> bool:
-        return step.disturbs or step.undo is not None or isinstance(step.action, RemoveFiles)
+        overwrites = isinstance(step.action, PutFile) and step.action.overwrites
+        return step.disturbs or overwrites or step.undo is not None or isinstance(step.action, RemoveFiles)
 
     def _to_take_back(self, failed: Step, *, touched: bool) -> list[Step]:
         """Newest first: the failed step, and what was done on its server and nobody elsewhere leans on.
@@ -334,11 +353,13 @@ class _Run:
         return JournalError(f"{error.message}{under_way}", hint=error.hint)
 
 
-def _outcome(status: str) -> Outcome:
-    for outcome in ("done", "failed", "undone", "left", "skipped"):
-        if status == outcome:
-            return outcome
-    raise AssertionError(f"a run ended with a step that is {status}")
+def _outcome(status: Status) -> Outcome:
+    """A step that was never heard of again is left: only a second cancellation in the last look brings that about."""
+    match status:
+        case "waiting" | "running" | "undoing":
+            return "left"
+        case _:
+            return status
 
 
 def _result(outcomes: set[Outcome], stop: Stop) -> Result:

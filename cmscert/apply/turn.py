@@ -14,7 +14,7 @@ from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedA
 from cmscert.mmp.lines import Line, lines
 from cmscert.model.events import Event
 from cmscert.model.observed import ObservedServer, ServiceState
-from cmscert.model.plan import Action, Rebind, Restart, RestoreFile, Step, Undo
+from cmscert.model.plan import Action, CheckFiles, PutFile, Rebind, Restart, RestoreFile, Step, Undo
 from cmscert.model.readings import Known, Reading, Unread
 from cmscert.observe.asking import together, why
 
@@ -67,7 +67,7 @@ class ServerTurns:
     async def forward(self, step: Step) -> str | None:
         """Carry out a step and prove it; returns a remark on what could not be proven. Raises NodeError."""
         before = self._before[step.id] = self._state
-        if step.disturbs:
+        if step.disturbs or (isinstance(step.action, PutFile) and step.action.overwrites):
             await self._check_unchanged()
         predicted = self._means.predict(before, step, self._means.material.contents)
         must = after(step.action, before, predicted, self.node)
@@ -114,7 +114,7 @@ class ServerTurns:
         try:
             await send(self.node.session, action, attempt, material=self._means.material, scribe=scribe)
         except (ConnectionLost, AnswerTimeout) as error:
-            if not attempt.at_end:
+            if not attempt.at_end or isinstance(action, CheckFiles):
                 raise
             lost = error  # the last line may have been carried out: the server itself tells
         short = await until_right(
