@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,7 +18,8 @@ from cmscert.errors import LabError
 from cmscert.lab.sketch import KeyType
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-MARK = "cmscert lab"
+MARK: Final = "cmscert lab"
+_CURVES: Final = {None: ec.SECP256R1(), 256: ec.SECP256R1(), 384: ec.SECP384R1(), 521: ec.SECP521R1()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +63,23 @@ class Life:
     not_after: datetime
 
 
-def new_key(kind: KeyType) -> Key:
-    """Make a key: RSA 2048, or EC P-256."""
-    if kind == "ec":
-        return ec.generate_private_key(ec.SECP256R1())
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def new_key(kind: KeyType, bits: int | None = None) -> Key:
+    """Make a key: RSA 2048 or EC P-256, unless another size is asked for. Raises LabError for a size that is none."""
+    if kind == "ec" and bits in _CURVES:
+        return ec.generate_private_key(_CURVES[bits])
+    try:
+        if kind == "rsa":
+            return rsa.generate_private_key(public_exponent=65537, key_size=bits or 2048)
+    except ValueError:
+        pass
+    raise LabError(
+        f"the lab cannot make {kind} keys of {bits} bits", hint="leave the bits out, or ask for a usual size"
+    )
+
+
+def is_key(key: Key, kind: KeyType, bits: int | None) -> bool:
+    """Tell whether a key is of a kind and, unless that is open, of a size."""
+    return isinstance(key, rsa.RSAPrivateKey) == (kind == "rsa") and bits in (None, key.key_size)
 
 
 def key_pem(key: Key) -> bytes:

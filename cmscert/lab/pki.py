@@ -76,6 +76,10 @@ class World:
         """Return the CA that signs for a bundle: its first; None for certificates that sign themselves."""
         return None if bundle is None else self.authorities[_places(self.sketch)[bundle][0]]
 
+    def new_key(self, certificate: CertificateSketch) -> Key:
+        """Make a key such as a certificate wants."""
+        return minting.new_key(*_key_kind(certificate, self.key_type))
+
     def issue(
         self,
         certificate: CertificateSketch,
@@ -91,7 +95,7 @@ class World:
         return minting.make_identity(
             certificate.common_name,
             certificate.sans if sans is None else sans,
-            key=key or minting.new_key(self.key_type or certificate.key_type),
+            key=key or self.new_key(certificate),
             authority=authority or self.authority(certificate.bundle),
             life=Life(not_before=not_before or usual.not_before, not_after=not_after or usual.not_after),
         )
@@ -109,8 +113,7 @@ def make_material(
     found = {path: data for path in _paths(sketch) if (data := folders.read(folder, path)) is not None}
     material = World.make(sketch, now=now, found=found, fresh=fresh, key_type=key_type).material
     changed = {path: data for path, data in material.items() if found.get(path) != data}
-    if folders.read(folder, sketch.known_hosts) is None:
-        changed[sketch.known_hosts] = KNOWN_HOSTS
+    changed |= {path: KNOWN_HOSTS for path in sketch.known_hosts if folders.read(folder, path) is None}
     return write_material(folder, changed)
 
 
@@ -126,6 +129,10 @@ def write_material(folder: Path, material: Mapping[str, bytes]) -> list[Path]:
 
 def _leaf_life(now: datetime) -> Life:
     return Life(not_before=now - _DAY, not_after=now - _DAY + _LEAF_LIFE)
+
+
+def _key_kind(certificate: CertificateSketch, override: KeyType | None) -> tuple[KeyType, int | None]:
+    return (certificate.key_type, certificate.key_bits) if override is None else (override, None)
 
 
 def _places(sketch: Sketch) -> dict[str, tuple[str, ...]]:
@@ -237,6 +244,12 @@ class _Maker:
         names = [name for owner in owners for name in owner.sans]
         names += [owner.common_name for owner in owners if owner.common_name != first.common_name]
         if old is not None:
+            if (
+                key is not None
+                and minting.same_key(old, key)
+                and not minting.is_key(key, *_key_kind(first, self.key_type))
+            ):
+                key = None
             names += minting.names_of(old)
         made = self._kept_leaf(first, old, key, names) or self._new_leaf(first, names, key)
         self._keep(path, made.certificate, key_path, made.key)
@@ -262,7 +275,7 @@ class _Maker:
         return minting.make_identity(
             leaf.common_name,
             names,
-            key=key or minting.new_key(self.key_type or leaf.key_type),
+            key=key or minting.new_key(*_key_kind(leaf, self.key_type)),
             authority=self._authority_for(leaf),
             life=self.life,
         )

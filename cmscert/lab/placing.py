@@ -146,9 +146,9 @@ def certificate_file(slot: SlotSketch, identity: Identity) -> bytes:
 
 
 def leaves_of(sketch: Sketch, service: str, leaves: Mapping[LeafId, Identity]) -> list[x509.Certificate]:
-    """Return the leaf certificates of a service across the fleet, in the order of the inventory."""
+    """Return the leaf certificates of a service or slot across the fleet, in the order of the inventory."""
     return [
-        leaves[slot.certificate].certificate for slot in sketch.slots if slot.certificate and slot.service == service
+        leaves[slot.certificate].certificate for slot in sketch.slots if slot.certificate and slot.belongs_to(service)
     ]
 
 

@@ -63,14 +63,14 @@ class _Planter:
         self.planted: list[Planted] = []
         slots = fleet.sketch.slots
         # A leaf that peers pin cannot be another one today: they would not meet.
-        self._pinned = {slot.leaves_of for slot in slots if slot.leaves_of}
+        self._pinned = {slot.leaves_of for slot in slots if slot.leaves_of is not None}
         self._identities = [slot for slot in slots if slot.certificate is not None]
 
     def c2w(self) -> None:
         """Let the last call bridge trust an older CA only, and every web bridge show certificates of that CA."""
         trusts = [slot for slot in self.fleet.sketch.slots if slot.slot == _TRUST_C2W]
         peers = [slot for slot in self._identities if slot.slot == _C2W]
-        pinned = any(slot.leaves_of for slot in trusts) or "webbridge3" in self._pinned
+        pinned = any(slot.leaves_of for slot in trusts) or any(self._is_pinned(slot) for slot in peers)
         if not trusts or pinned or any(self._wanted(slot).bundle is None for slot in peers):
             return
         key = minting.new_key(self.world.key_type or "rsa")
@@ -105,7 +105,7 @@ class _Planter:
         if slot is not None:
             spec, right = self.fleet.service(slot), self._identity(slot)
             spec.loaded[slot.slot] = (right.key_pem, certificate_file(slot, right))
-            other = minting.new_key(self.world.key_type or self._wanted(slot).key_type)
+            other = self.world.new_key(self._wanted(slot))
             spec.slots[slot.slot].key = self.fleet.put(slot.server, f"{slot.service}.key", minting.key_pem(other))
             self._note(slot, "key-mismatch", "the key file was replaced and does not belong to the certificate")
 
@@ -164,11 +164,14 @@ class _Planter:
         return min(free, key=lambda slot: (slot.server in servers, _SHOWN.index(slot.slot)), default=None)
 
     def _free_leaves(self, fits: Callable[[SlotSketch], bool]) -> list[SlotSketch]:
-        return [slot for slot in self._identities if slot.service not in self._pinned and fits(slot)]
+        return [slot for slot in self._identities if not self._is_pinned(slot) and fits(slot)]
 
     def _spare_names(self, slot: SlotSketch) -> list[str]:
         wanted = self._wanted(slot)
         return [name for name in wanted.sans if name != wanted.common_name]
+
+    def _is_pinned(self, slot: SlotSketch) -> bool:
+        return any(slot.belongs_to(name) for name in self._pinned)
 
     def _wanted(self, slot: SlotSketch) -> CertificateSketch:
         assert slot.certificate is not None

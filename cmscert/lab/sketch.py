@@ -29,7 +29,7 @@ class AuthoritySketch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateSketch:
-    """A certificate and its key. The paths are None when an issuer provides them."""
+    """A certificate and its key. The paths are None when an issuer provides them, the bits where they are open."""
 
     name: str
     server: str | None = None
@@ -40,6 +40,7 @@ class CertificateSketch:
     key_path: str | None = None
     usage: Usage = "service"
     key_type: KeyType = "rsa"
+    key_bits: int | None = None
 
     @property
     def leaf_id(self) -> LeafId:
@@ -63,8 +64,8 @@ class SlotSketch:
     """What a slot wants.
 
     ``certificate``: for identity slots; ``full_chain``: its file holds leaf, intermediates and root.
-    ``bundle``: the CA bundle bound beside it. ``trust`` (bundle names) and ``leaves_of`` (a service): for trust slots,
-    and for identity slots whose third file is a trust list (``loadbalancer``, ``trunk``).
+    ``bundle``: the CA bundle bound beside it. ``trust`` (bundle names) and ``leaves_of`` (a service, or a slot): for
+    trust slots, and for identity slots whose third file is a trust list (``loadbalancer``, ``h323_gateway``).
     """
 
     server: str
@@ -81,17 +82,21 @@ class SlotSketch:
         """``webbridge3`` for ``webbridge3/https``."""
         return self.slot.partition("/")[0]
 
+    def belongs_to(self, name: str) -> bool:
+        """Tell whether a service or slot name, as in ``leaves_of``, means this slot."""
+        return name in (self.service, self.slot)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
-    """The whole fleet. ``known_hosts``: relative path, as the other paths."""
+    """The whole fleet. ``known_hosts``: relative paths, as all others."""
 
     bundles: tuple[BundleSketch, ...] = ()
     authorities: tuple[AuthoritySketch, ...] = ()
     certificates: tuple[CertificateSketch, ...] = ()
     servers: tuple[ServerSketch, ...] = ()
     slots: tuple[SlotSketch, ...] = ()
-    known_hosts: str = "known_hosts"
+    known_hosts: tuple[str, ...] = ("known_hosts",)
 
     def certificate(self, leaf_id: LeafId) -> CertificateSketch:
         """Return a certificate by its name and server; raises KeyError."""

@@ -413,6 +413,32 @@ def test_every_kind_of_name_goes_into_the_san() -> None:
     ]
 
 
+def test_another_kind_of_key_makes_another_pair(tmp_path: Path) -> None:
+    """A key of the declared kind and size replaces one that the lab made otherwise."""
+    fill(tmp_path)
+
+    make_material(only(JOIN, key_type="ec", key_bits=384), tmp_path, now=NOW)
+
+    key = load(tmp_path / "pki/join.crt").public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert key.key_size == 384
+    assert make_material(only(JOIN, key_type="ec", key_bits=384), tmp_path, now=NOW) == []
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("ec", 2048), ("rsa", 7)])
+def test_impossible_keys_are_refused(kind: str, bits: int) -> None:
+    """A size that no key of the kind has gets a message."""
+    with pytest.raises(LabError, match=f"cannot make {kind} keys of {bits} bits"):
+        World.make(only(JOIN, key_type=kind, key_bits=bits), now=NOW)
+
+
+def test_a_sketch_finds_its_certificates() -> None:
+    """Certificates are found by name and server, and an unknown one is a KeyError."""
+    assert SKETCH.certificate(("join", None)) is JOIN
+    with pytest.raises(KeyError):
+        SKETCH.certificate(("join", "edge1"))
+
+
 def test_impossible_names_are_refused() -> None:
     """A common name over 64 characters and a name that is not ASCII get a message, not a stack trace."""
     for changes in ({"common_name": "x" * 65}, {"sans": ("jöin.example.com",)}):
