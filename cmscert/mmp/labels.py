@@ -127,21 +127,22 @@ class Labels:
     """The labels of one screen of one service."""
 
     def __init__(self, shapes: tuple[tuple[str, Meaning], ...]) -> None:
-        self._shapes = tuple((re.compile(shape), meaning) for shape, meaning in shapes)
-        either = "|".join(f"({shape})" for shape, _ in shapes)
+        self._meanings = tuple(meaning for _, meaning in shapes)
+        either = "|".join(f"({shape})" for shape, _ in shapes)  # one group a shape: the number tells which it was
+        self._whole = re.compile(either, re.IGNORECASE | re.ASCII)
         # A label begins a line or follows a blank, and its colon is followed by one (all transcripts).
         self._anywhere = re.compile(rf"(?:^|(?<= ))(?:{either}) ?:(?= |$)", re.IGNORECASE | re.ASCII)
 
     def meaning(self, label: str) -> Meaning | None:
         """Return what a whole label means; None for one that is not known."""
-        plain = label.strip().lower()
-        return next((meaning for shape, meaning in self._shapes if shape.fullmatch(plain)), None)
+        found = self._whole.fullmatch(label)
+        return self._meanings[(found.lastindex or 1) - 1] if found else None
 
     def find(self, line: str) -> Iterator[Label]:
         """Find the known labels in a line whose blanks are single ones; a label without its colon is not seen."""
         for found in self._anywhere.finditer(line):
-            number = found.lastindex or 1  # each shape is one group, and a match holds exactly one
-            yield Label(meaning=self._shapes[number - 1][1], start=found.start(), value=found.end())
+            meaning = self._meanings[(found.lastindex or 1) - 1]
+            yield Label(meaning=meaning, start=found.start(), value=found.end())
 
 
 def _trust_shape(slot: TrustSlot, own_screen: str) -> str:

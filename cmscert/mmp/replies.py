@@ -64,6 +64,7 @@ _NOT_VERIFIED: Final = re.compile(
     re.IGNORECASE,
 )
 _VERIFIED: Final = re.compile(r"\bverif(?:ied|ies|ication)\b|: ?ok\b", re.IGNORECASE)
+_NOT_LOOKED_AT: Final = re.compile(r"\b(?:no such|not found|not exist|usage)\b|^\s*unknown command", re.IGNORECASE)
 _TROUBLE: Final = re.compile(
     r"FAILURE|\b(?:error|fail\w*|unable|cannot|could not|invalid|not found|no such|usage|unknown)\b", re.IGNORECASE
 )
@@ -101,8 +102,8 @@ def verdict(text: str) -> Verdict:
     said: dict[str, list[str]] = {"SUCCESS": [], "FAILURE": []}
     for line in text.splitlines():
         found = list(_VERDICT.finditer(line))
-        ends = [mark.start() for mark in found[1:]] + [len(line)]
-        for mark, end in zip(found, ends, strict=True):
+        ends = [*(mark.start() for mark in found[1:]), len(line)]
+        for mark, end in zip(found, ends, strict=False):
             said[mark[1]].append(line[mark.end() : end].strip())
     return Verdict(successes=tuple(said["SUCCESS"]), failures=tuple(said["FAILURE"]))
 
@@ -155,20 +156,21 @@ def _day(year: str, month: str, day: str) -> date | None:
 
 def read_match(text: str) -> Reading[bool]:
     """Read ``pki match``: True, False, or Unread, because its wording is unknown (open point 1)."""
-    if _NO_MATCH.search(text):
-        return Known(value=False)
-    if _MATCH.search(text) and not _TROUBLE.search(text):
-        return Known(value=True)
-    return Unread("the answer to pki match says neither yes nor no")
+    return _yes_or_no(text, _NO_MATCH, _MATCH) or Unread("the answer to pki match says neither yes nor no")
 
 
 def read_verify(text: str) -> Reading[bool]:
     """Read ``pki verify``: True, False, or Unread, because its wording is unknown (open point 1)."""
-    if _NOT_VERIFIED.search(text):
+    return _yes_or_no(text, _NOT_VERIFIED, _VERIFIED) or Unread("the answer to pki verify says neither yes nor no")
+
+
+def _yes_or_no(text: str, negative: re.Pattern[str], positive: re.Pattern[str]) -> Known[bool] | None:
+    """Decide only what is plain: a file that is missing, or trouble of another kind, is neither yes nor no."""
+    if _NOT_LOOKED_AT.search(text):
+        return None
+    if negative.search(text):
         return Known(value=False)
-    if _VERIFIED.search(text) and not _TROUBLE.search(text):
-        return Known(value=True)
-    return Unread("the answer to pki verify says neither yes nor no")
+    return Known(value=True) if positive.search(text) and not _TROUBLE.search(text) else None
 
 
 def read_date(text: str) -> Reading[datetime]:

@@ -28,6 +28,7 @@ _INTERFACE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _PROTOCOLS: Final = frozenset({"tcp", "tls", "udp"})
 _LAST_PORT: Final = 65535
 _LONGEST_NAME: Final = 255
+_MOST_ROWS: Final = 5000
 _WORDS: Final = {"true": True, "yes": True, "enabled": True, "false": False, "no": False, "disabled": False}
 
 
@@ -71,10 +72,13 @@ def read_screen(row: Service, *texts: str, tag: str | None = None) -> Reading[Se
 
 
 def _lines(row: Service, text: str, told: _Told) -> Iterable[str]:
+    rows = text.splitlines()
+    if len(rows) > _MOST_ROWS:
+        raise _UnclearError(f"has more than {_MOST_ROWS} rows")
     if not any(isinstance(slot, IdentitySlot) and slot.tagged for slot in row.slots):
-        return text.splitlines()
+        return rows
     try:
-        block = block_of(text, told.tag)
+        block = block_of(rows, told.tag)
     except ValueError as error:
         raise _UnclearError(str(error)) from None
     told.tag = block.tag
@@ -84,13 +88,12 @@ def _lines(row: Service, text: str, told: _Told) -> Iterable[str]:
 def _rows(labels: Labels, lines: Iterable[str], words: tuple[str, ...]) -> Iterator[tuple[Meaning, str]]:
     for line in lines:
         plain = " ".join(line.split())
-        found = list(labels.find(plain))
-        ends = [label.start for label in found[1:]] + [len(plain)]
-        if found:
-            for label, end in zip(found, ends, strict=True):
-                if label is not found[0] or _may_precede(plain[: label.start], words):
-                    yield label.meaning, plain[label.value : end].strip()
-        else:
+        found = list(labels.find(plain)) if ":" in plain else []
+        ends = [*(label.start for label in found[1:]), len(plain)]
+        for label, end in zip(found, ends, strict=False):
+            if label is not found[0] or _may_precede(plain[: label.start], words):
+                yield label.meaning, plain[label.value : end].strip()
+        if plain and not found:
             yield from _loose_row(labels, line.strip())
 
 

@@ -7,6 +7,7 @@ alone, one block without a heading, and lines like ``auth edge edge.key edge.crt
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,12 +28,12 @@ class Block:
     rows: tuple[str, ...]
 
 
-def block_of(text: str, tag: str | None) -> Block:
+def block_of(lines: Sequence[str], tag: str | None) -> Block:
     """Return the rows for a tag, or for the only one there is.
 
     Raises ValueError, without any text of the screen, when it cannot be told which rows are meant.
     """
-    blocks = _blocks(text)
+    blocks = _blocks(lines)
     loose = blocks.pop(None, [])
     if not blocks:
         return Block(tag=tag, rows=tuple(loose))
@@ -45,10 +46,10 @@ def block_of(text: str, tag: str | None) -> Block:
     return Block(tag=tag, rows=tuple(blocks[tag]))
 
 
-def _blocks(text: str) -> dict[str | None, list[str]]:
+def _blocks(lines: Sequence[str]) -> dict[str | None, list[str]]:
     blocks: dict[str | None, list[str]] = {None: []}
     heading: str | None = None
-    for line in text.splitlines():
+    for line in lines:
         plain = " ".join(line.split())
         auth = _AUTH.fullmatch(plain)
         if auth is not None:
