@@ -15,7 +15,7 @@ from cmscert.pki.certificate import Certificate
 from cmscert.pki.names import missing_names
 from cmscert.planning.case import Case
 from cmscert.planning.sight import Sight
-from cmscert.planning.trust import is_running, locked_out
+from cmscert.planning.trust import is_running, refused
 from cmscert.planning.words import day, name_of
 
 LARGEST_SKEW = timedelta(minutes=5)
@@ -142,12 +142,12 @@ def full_chain_missing(case: Case) -> Iterator[Refusal]:
 def peer_refused(case: Case) -> Iterator[Refusal]:
     """Somebody who is accepted today would be refused afterwards."""
     for view in case.views:
-        for peer in locked_out(view):
+        for peer in refused(view, case.moves.get(view.place))[0]:
             yield Refusal(
                 guard="peer-refused",
                 server=view.place[0],
                 message=f"{view.place[1]} would no longer accept {peer.place[1]} of {peer.place[0]} "
-                f"({name_of(peer.after[0]) if peer.after else 'nothing'}): name that trust in the inventory too",
+                f"({name_of(peer.after[0])}): name that trust in the inventory too",
             )
 
 

@@ -10,7 +10,7 @@ from cmscert.model.names import service_of
 from cmscert.model.plan import Notice, Restart
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.case import Case
-from cmscert.planning.trust import is_running, still_refused
+from cmscert.planning.trust import is_running, refused
 
 PASSWORD_WARNING = timedelta(days=30)
 
@@ -61,7 +61,7 @@ def match_unclear(case: Case) -> Iterator[Notice]:
 def peer_still_refused(case: Case) -> Iterator[Notice]:
     """Somebody is refused today, and will be afterwards."""
     for view in case.views:
-        for peer in still_refused(view):
+        for peer in refused(view, case.moves.get(view.place))[1]:
             message = f"does not accept {peer.place[1]} of {peer.place[0]}, before and after this plan"
             yield Notice(server=view.place[0], slot=view.place[1], reason="peer-still-refused", message=message)
 

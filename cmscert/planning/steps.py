@@ -72,9 +72,11 @@ def draft_steps(drafting: Drafting, staged: Staged) -> list[Draft]:
         before = [changes[other] for other in sorted(staged.graph[change])]
         changes[change] = _change(drafting, change, staged.slots[change], before or [gate], gate)
     if not changes:
-        return drafting.early
-    gate.after = list(drafting.early)
-    return [*drafting.early, gate, *drafting.late]
+        return []
+    servers = list(drafting.sights)
+    early = sorted(drafting.early, key=lambda draft: servers.index(draft.server))
+    gate.after = early
+    return [*early, gate, *drafting.late]
 
 
 def _change(

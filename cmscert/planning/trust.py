@@ -124,21 +124,21 @@ def move(view: View, *, peers_unknown: bool) -> Move | None:
     return Move(view=view, first=view.wanted, waits=waits)
 
 
-def locked_out(view: View) -> tuple[Peer, ...]:
-    """Return the peers that pass the trust today and would not at the end of the run."""
-    return tuple(
-        peer
-        for peer in view.peers
-        if view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.after)
-    )
+def held_at_the_end(view: View, found: Move | None) -> tuple[Certificate, ...]:
+    """Return what a trust holds when the run is over."""
+    if found is None or found.prune:
+        return view.wanted
+    return view.found if found.first is None else found.first
 
 
-def still_refused(view: View) -> tuple[Peer, ...]:
-    """Return the peers that do not pass the trust today and will not at the end of the run either."""
-    return tuple(
-        peer
-        for peer in view.peers
-        if peer.after and not view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.after)
+def refused(view: View, found: Move | None) -> tuple[tuple[Peer, ...], tuple[Peer, ...]]:
+    """Return the peers that do not pass the trust at the end: those that pass it today, and those that do not."""
+    end = held_at_the_end(view, found)
+    out = [peer for peer in view.peers if peer.after and not view.accepts(end, peer.after)]
+    today = [view.accepts(view.found, peer.before) for peer in out]
+    return (
+        tuple(peer for peer, passes in zip(out, today, strict=True) if passes),
+        tuple(peer for peer, passes in zip(out, today, strict=True) if not passes),
     )
 
 
