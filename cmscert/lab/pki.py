@@ -110,11 +110,16 @@ def make_material(
     owner only. Raises LabError, before anything is written, for a file that the lab did not make or a path that leaves
     the folder.
     """
-    found = {path: data for path in _paths(sketch) if (data := folders.read(folder, path)) is not None}
+    found = read_material(sketch, folder)
     material = World.make(sketch, now=now, found=found, fresh=fresh, key_type=key_type).material
     changed = {path: data for path, data in material.items() if found.get(path) != data}
     changed |= {path: KNOWN_HOSTS for path in sketch.known_hosts if folders.read(folder, path) is None}
     return write_material(folder, changed)
+
+
+def read_material(sketch: Sketch, folder: Path) -> dict[str, bytes]:
+    """Return what of a sketch's material is there already, by relative path. Raises LabError."""
+    return {path: data for path in _paths(sketch) if (data := folders.read(folder, path)) is not None}
 
 
 def write_material(folder: Path, material: Mapping[str, bytes]) -> list[Path]:
