@@ -1,5 +1,94 @@
-"""The console script."""
+"""The console script: argv in, exit code out. Commands load when they are called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from cmscert import __version__
+from cmscert.cli import failures
+from cmscert.cli.exit_codes import DONE, EXIT_CODES
+from cmscert.cli.output import Output
+from cmscert.errors import CmscertError
+
+COMMANDS = ("validate", "plan", "apply", "drift", "status", "schema", "lab", "demo")
+
+HELP = """Plan and apply the certificates of Cisco Meeting Server fleets.
+
+An inventory says which certificate every service must hold. cmscert reads what is there, says what differs, and puts
+it right in an order that disturbs as few people as possible.
+"""
+
+
+class Commands(click.Group):
+    """Finds a command in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Load a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"cmscert.cli.commands.{cmd_name}").command
+        return found
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the exit codes."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+@click.group(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cmscert", message="%(prog)s %(version)s")
+def cmscert() -> None:
+    """Take the commands."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way out for each kind of end
+    """Run a command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    context: click.Context | None = None
+    try:
+        with cmscert.make_context("cmscert", words) as context:
+            code = cmscert.invoke(context)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return failures.usage(error, output_of(error.ctx if isinstance(error, click.UsageError) else context, words))
+    except CmscertError as error:
+        return failures.handled(error, output_of(context, words))
+    except (KeyboardInterrupt, click.Abort):
+        return failures.interrupted(output_of(context, words))
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:  # noqa: BLE001 - whatever nobody foresaw ends in a report
+        return failures.bug(error, output_of(context, words))
+    return code if isinstance(code, int) else DONE
+
+
+def output_of(context: click.Context | None, words: Sequence[str]) -> Output:
+    """Return how the command was asked to talk; before its options were read, what the words look like."""
+    while context is not None:
+        if isinstance(context.obj, Output):
+            return context.obj
+        context = context.parent
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    json = "--format=json" in words or ("--format", "json") in pairs
+    return Output(form="json" if json else "text")
+
+
+def _reader_gone() -> int:
+    """End quietly when nobody reads on; what Python would still flush goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
 
 
 def run() -> None:
-    """Run the command line; placeholder until the commands land."""
+    """Run the command line of this process."""
+    sys.exit(main())

@@ -55,6 +55,11 @@ class PlainProgress:
     ) -> None:
         """Nothing is held open."""
 
+    def say(self, text: str) -> None:
+        """Write a remark between the lines."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
     def __call__(self, event: Event) -> None:
         """Take an event."""
         line = line_of(event, verbose=self._verbose)
@@ -104,6 +109,10 @@ class LiveProgress:
     ) -> None:
         """Draw the last picture and leave it on the screen."""
         self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Write a remark above the picture."""
+        self._console.print(safe(text), markup=False)
 
     def __call__(self, event: Event) -> None:
         """Take an event; the picture is drawn anew some times a second."""

@@ -1,0 +1,86 @@
+"""``plan`` and ``drift``: read the fleet through read-only sessions, and compare (law 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cmscert import __version__
+from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
+from cmscert.app.inventory import Chosen, choose
+from cmscert.app.ports import Ports
+from cmscert.errors import NodeError
+from cmscert.mmp.services import SERVICES
+from cmscert.model.plan import Plan
+from cmscert.model.results import DriftReport
+from cmscert.planning.make import Planned, make_plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanResult:
+    """A plan, and the errors of the servers that could not be read."""
+
+    plan: Plan
+    failures: Mapping[str, NodeError]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftResult:
+    """A drift report, and the errors of the servers that could not be read."""
+
+    report: DriftReport
+    failures: Mapping[str, NodeError]
+
+
+async def look(chosen: Chosen, ports: Ports, *, parallel: int = PARALLEL) -> Sighted:
+    """Read what is selected, through sessions that cannot write."""
+    entry = entries(chosen.loaded.logins, chosen.desired.servers, chosen.folder)
+    async with reach(entry, ports.reader, parallel=parallel) as reached:
+        return await observe(reached, chosen.desired, entry, ports)
+
+
+def compare(chosen: Chosen, sighted: Sighted, moment: datetime) -> Planned:
+    """Make the plan of what was read."""
+    return make_plan(
+        chosen.desired,
+        sighted.observed,
+        table=SERVICES,
+        moment=moment,
+        tool_version=__version__,
+        select=chosen.select,
+    )
+
+
+async def plan(
+    inventory: Path, ports: Ports, *, now: datetime, select: tuple[str, ...] = (), parallel: int = PARALLEL
+) -> PlanResult:
+    """Say what differs and in which order it can be put right.
+
+    ``now`` is aware UTC. Raises InputError and SecretError; a server that cannot be read makes the plan incomplete.
+    """
+    chosen = choose(inventory, now=now, select=select)
+    sighted = await look(chosen, ports, parallel=parallel)
+    return PlanResult(plan=compare(chosen, sighted, now).plan, failures=sighted.failures)
+
+
+async def drift(
+    inventory: Path, ports: Ports, *, now: datetime, select: tuple[str, ...] = (), parallel: int = PARALLEL
+) -> DriftResult:
+    """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison."""
+    chosen = choose(inventory, now=now, select=select)
+    sighted = await look(chosen, ports, parallel=parallel)
+    made = compare(chosen, sighted, now).plan
+    report = DriftReport(
+        made_at=made.made_at,
+        fleet=made.fleet,
+        inventory_sha256=made.inventory_sha256,
+        servers=len(chosen.desired.servers),
+        slots=sum(len(server.slots) for server in chosen.desired.servers),
+        select=made.select,
+        unread=made.unread,
+        findings=made.drift,
+        notices=made.notices,
+    )
+    return DriftResult(report=report, failures=sighted.failures)

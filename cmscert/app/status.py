@@ -1,0 +1,96 @@
+"""``status``: every certificate of the fleet: bound, on disk, served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cmscert.app.fleet import PARALLEL
+from cmscert.app.inventory import choose
+from cmscert.app.plan import look
+from cmscert.app.ports import Ports
+from cmscert.errors import NodeError
+from cmscert.model.desired import WantedServer
+from cmscert.model.names import service_of
+from cmscert.model.observed import Binding, ObservedServer
+from cmscert.model.readings import ABSENT, Absent, Known, Reading, Unread
+from cmscert.model.results import FleetStatus, ServerStatus, SlotStatus
+from cmscert.pki.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusResult:
+    """The status, and the errors of the servers that could not be read."""
+
+    status: FleetStatus
+    failures: Mapping[str, NodeError]
+
+
+async def status(
+    inventory: Path, ports: Ports, *, now: datetime, select: tuple[str, ...] = (), parallel: int = PARALLEL
+) -> StatusResult:
+    """Read every slot of the services that the inventory names. Same arguments and errors as ``plan``."""
+    chosen = choose(inventory, now=now, select=select)
+    sighted = await look(chosen, ports, parallel=parallel)
+    servers = tuple(server_status(server, sighted.observed[server.name]) for server in chosen.desired.servers)
+    made = FleetStatus(
+        made_at=now,
+        fleet=chosen.desired.fleet,
+        inventory_sha256=chosen.desired.inventory_sha256,
+        select=select,
+        servers=servers,
+    )
+    return StatusResult(status=made, failures=sighted.failures)
+
+
+def server_status(wanted: WantedServer, observed: ObservedServer) -> ServerStatus:
+    """Put one server's readings together, slot by slot."""
+    unread = observed.reached.why if isinstance(observed.reached, Unread) else None
+    return ServerStatus(
+        server=wanted.name,
+        unread=unread,
+        release=observed.release,
+        clock_skew=observed.clock_skew,
+        password_expires=observed.password_expires,
+        slots=tuple(_slot(name, wanted, observed) for name in _slots(wanted, observed)),
+    )
+
+
+def _slots(wanted: WantedServer, observed: ObservedServer) -> tuple[str, ...]:
+    """Name the slots that are wanted, and after each service's those that its screen shows as bound besides."""
+    names: dict[str, None] = {}
+    for slot in wanted.slots:
+        screen = observed.screen(service_of(slot.slot))
+        names[slot.slot] = None
+        if isinstance(screen, Known):
+            names.update(dict.fromkeys(name for name, bound in screen.value.bindings.items() if bound.files))
+    order = list(dict.fromkeys(service_of(name) for name in names))
+    return tuple(sorted(names, key=lambda name: order.index(service_of(name))))
+
+
+def _slot(name: str, wanted: WantedServer, observed: ObservedServer) -> SlotStatus:
+    bound = _bound(name, observed)
+    file = None if not isinstance(bound, Known) else bound.value.certificate or bound.value.bundle
+    return SlotStatus(
+        slot=name,
+        wanted=wanted.slot(name),
+        bound=bound,
+        on_disk=_on_disk(file, bound, observed),
+        served=observed.served.get(name, ABSENT),
+    )
+
+
+def _bound(name: str, observed: ObservedServer) -> Reading[Binding]:
+    screen = observed.screen(service_of(name))
+    return Known(screen.value.binding(name)) if isinstance(screen, Known) else screen
+
+
+def _on_disk(file: str | None, bound: Reading[Binding], observed: ObservedServer) -> Reading[tuple[Certificate, ...]]:
+    if isinstance(bound, Unread):
+        return bound
+    if file is None or isinstance(bound, Absent):
+        return ABSENT
+    content = observed.content(file)
+    return Known(content.value.certificates) if isinstance(content, Known) else content

@@ -1,0 +1,26 @@
+"""``validate``: everything that can be checked without a server."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from cmscert.inventory.load import load
+from cmscert.model.desired import WantedIdentity
+from cmscert.model.results import Validation
+
+
+def validate(inventory: Path, *, now: datetime) -> Validation:
+    """Load an inventory with all its material. Raises InputError with every fault."""
+    loaded = load(inventory, now=now)
+    desired = loaded.desired
+    slots = [slot for server in desired.servers for slot in server.slots]
+    return Validation(
+        fleet=desired.fleet,
+        inventory_sha256=desired.inventory_sha256,
+        servers=len(desired.servers),
+        slots=len(slots),
+        certificates=len({slot.material.leaf.sha256 for slot in slots if isinstance(slot, WantedIdentity)}),
+        warnings=loaded.warnings,
+        unhandled=desired.unhandled,
+    )

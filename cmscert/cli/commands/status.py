@@ -1,0 +1,35 @@
+"""``cmscert status``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from cmscert.cli.exit_codes import DONE, NODE
+from cmscert.cli.options import INVENTORY, PARALLEL, READING, talks
+from cmscert.cli.output import Output
+
+
+@click.command("status", short_help="Show every certificate: bound, on disk, served.")
+@INVENTORY
+@PARALLEL
+@talks(*READING)
+def command(output: Output, inventory: Path, parallel: int) -> int:
+    """Show every certificate: bound, on disk, served; names, issuer, expiry, EKU; reads only."""
+    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.status import status
+
+    ports = live_ports(output.note())
+    made = asyncio.run(status(inventory, ports, now=utc_now(), select=output.select, parallel=parallel))
+    if output.form == "json":
+        from cmscert.reports.documents import status_document
+
+        output.document(status_document(made.status))
+    else:
+        from cmscert.reports.fleet_text import status_text
+
+        output.result(status_text(made.status, width=output.result_width, colour=output.result_colour))
+    output.failures(made.failures)
+    return NODE if made.status.unread else DONE

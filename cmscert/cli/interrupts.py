@@ -1,0 +1,50 @@
+"""Ctrl-C while a run is under way: once is soft, twice is hard. Before and after a run it simply ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SOFT = "stopping when the services in hand are done; Ctrl-C again stops now"
+HARD = "stopping now"
+
+
+class Stops(Protocol):
+    """What can be stopped softly, then hard."""
+
+    def soft(self) -> None:
+        """Finish what is in hand."""
+        ...
+
+    def hard(self) -> None:
+        """End now."""
+        ...
+
+
+@contextmanager
+def interruptible(stop: Stops, say: Callable[[str], None]) -> Iterator[None]:
+    """Let signals stop a run while the block runs. Needs a running event loop in the main thread."""
+    loop = asyncio.get_running_loop()
+    pressed = 0
+
+    def press() -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1:
+            say(SOFT)
+            stop.soft()
+        else:
+            say(HARD)
+            stop.hard()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, press)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,86 @@
+"""Options that commands share, and the frame around every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from cmscert.cli.output import Output
+
+P = ParamSpec("P")
+Body = Callable[Concatenate[Output, P], int]
+
+INVENTORY = click.argument("inventory", type=click.Path(path_type=Path))
+PARALLEL = click.option(
+    "--parallel", type=click.IntRange(1, 1000), default=50, metavar="N", help="Servers to connect to at a time (50)."
+)
+
+
+def _selectors(_context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a selector that is none as wrong usage, before anything is read."""
+    if values:
+        from cmscert.planning.select import parse_selector
+
+        for value in values:
+            try:
+                parse_selector(value)
+            except ValueError as error:
+                raise click.BadParameter(str(error), param=option) from error
+    return values
+
+
+FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the result (text)."
+)
+OUTPUT = click.option(
+    "--output", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Result into a file."
+)
+SELECT = click.option(
+    "--select",
+    "select",
+    multiple=True,
+    callback=_selectors,
+    metavar="KEY=PATTERN",
+    help="Only server=, role=, service=, certificate= or label.NAME=; shell wildcards; repeatable.",
+)
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Exact commands, and remarks on stderr.")
+LOG_FORMAT = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of remarks and progress (text)."
+)
+NO_COLOR = click.option("--no-color", is_flag=True, help="No colour (as with the variable NO_COLOR).")
+STATE_DIR = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where journals are kept (.cmscert beside the inventory).",
+)
+
+QUIET = (FORMAT, OUTPUT, NO_COLOR)
+READING = (FORMAT, OUTPUT, SELECT, VERBOSE, LOG_FORMAT, NO_COLOR, STATE_DIR)
+
+
+def talks(
+    *options: Callable[[Callable[..., Any]], Callable[..., Any]],
+) -> Callable[[Body[P]], Callable[..., int]]:
+    """Give a command options about its output, and hand them to it as one value, the first argument."""
+
+    def decorate(body: Body[P]) -> Callable[..., int]:
+        names = ("form", "file", "select", "verbose", "log_format", "no_color", "state_dir")
+
+        @wraps(body)
+        def command(*args: P.args, **kwargs: P.kwargs) -> int:
+            chosen: dict[str, Any] = {name: kwargs.pop(name) for name in names if name in kwargs}
+            output = Output(**chosen)
+            click.get_current_context().obj = output
+            return body(output, *args, **kwargs)
+
+        framed: Callable[..., int] = command
+        for option in reversed(options):
+            framed = option(framed)
+        return framed
+
+    return decorate
