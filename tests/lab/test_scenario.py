@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from cmscert.errors import LabError
+from cmscert.lab.fleet import LabFleet
 from cmscert.lab.pki import World
 from cmscert.lab.scenario import SCENARIOS, Scene, build
 from cmscert.lab.sketch import BundleSketch, CertificateSketch, ServerSketch, Sketch, SlotSketch
@@ -453,6 +454,26 @@ def test_c2w_works_until_certificates_change(tmp_path: Path, sketch: Sketch) -> 
             crt = held(faulty, bridge, "callbridge")[1]
             assert crt is not None
             assert openssl_accepts(tmp_path, back, crt, purpose="sslclient")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("fleet", SKETCHES)
+async def test_nodes_work_as_they_start(fleet: str, scenario: str) -> None:
+    """Started for real, every enabled service runs and every C2W link works, whatever faults are planted."""
+    now = datetime.now(UTC)
+    world = World.make(SKETCHES[fleet], now=now, key_type="ec")
+    specs = build(SKETCHES[fleet], scenario=scenario, now=now, world=world).specs
+
+    async with LabFleet(specs) as lab:
+        await lab.settled()
+        links = await lab.c2w_links()
+        services = [(node, name, spec) for node in lab.nodes.values() for name, spec in node.spec.services.items()]
+        assert {(node.name, name): node.up(name) for node, name, _ in services} == {
+            (node.name, name): spec.enabled for node, name, spec in services
+        }
+
+    assert set(links.values()) <= {None}
+    assert bool(links) == (fleet != "legacy" and scenario != "fresh")
 
 
 def test_many_edges_all_keep_the_older_ca() -> None:
