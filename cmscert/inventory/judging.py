@@ -1,0 +1,165 @@
+"""Certificates and bundles against the places they are meant for, by the rules of ``pki``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cmscert.errors import Severity
+from cmscert.inventory.checking import Checking
+from cmscert.inventory.outline import CertificateOutline, DatabaseOutline, Keys, Outline
+from cmscert.inventory.slots import slots_of
+from cmscert.inventory.wanted import Wanted
+from cmscert.model.desired import Material
+from cmscert.model.services import IdentitySlot
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.chain import is_root
+from cmscert.pki.names import missing_names
+from cmscert.pki.rules import (
+    LEAF_RULES,
+    Finding,
+    Subject,
+    chain_broken,
+    chain_unusual,
+    check,
+    check_bundle,
+    outlives_issuer,
+)
+
+# Peers and people reach these by the server's own name: [S25] for c2w, [S31] for xmpp.
+_BY_FQDN = frozenset({"webadmin", "webbridge3/c2w", "xmpp"})
+# What can be said when the bundle could not be loaded, which is a fault of its own.
+_WITHOUT_CHAIN = tuple(rule for rule in LEAF_RULES if rule not in (chain_broken, chain_unusual, outlives_issuer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a certificate is used: what it verifies to there, and what it must be able to do."""
+
+    name: str
+    bundle: str | None = None
+    eku: tuple[str, ...] = ()
+    eku_sourced: bool = False
+    full_chain: bool = False
+    common_name: str | None = None
+    fqdn: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Judging:
+    """Runs the rules once for every certificate and kind of place, and notes findings at the certificate's entry."""
+
+    outline: Outline
+    checking: Checking
+    wanted: Wanted
+    at: datetime
+    _findings: dict[tuple[object, ...], tuple[Finding, ...]] = field(default_factory=dict)
+    _places: dict[tuple[Keys, str, str, Severity], list[str]] = field(default_factory=dict)
+
+    @property
+    def _strict(self) -> bool:
+        return self.outline.policy.profile == "strict"
+
+    def judge(self) -> None:
+        """Check every bundle, and every certificate in every place that it is used in."""
+        self._bundles()
+        for name, server, place in self._uses():
+            outline = self.outline.certificates.get((name, server)) or self.outline.certificates.get((name, None))
+            if outline is None:
+                continue
+            material = self.wanted.shelf.materials.get((name, outline.server))
+            if material is not None:
+                for finding in self._check(outline, material, place):
+                    message = f"{outline.certificate_path}: {finding.message}"
+                    self._note(outline.keys, finding.reason, message, finding.severity, f"{place.name} on {server}")
+        for name in self.outline.unused:
+            self._note(("certificates", name), "unused", "is used by no slot and no database", "warning", "")
+        for (keys, reason, message, severity), places in self._places.items():
+            where = [place for place in places if place]
+            suffix = f", for {where[0]}" if where else ""
+            suffix += f" and {len(where) - 1} more" if len(where) > 1 else ""
+            self.checking.add(keys, message + suffix, reason=reason, key=True, severity=severity)
+
+    def _note(self, keys: Keys, reason: str, message: str, severity: Severity, place: str) -> None:
+        worse: Severity = "error" if self._strict else severity
+        places = self._places.setdefault((keys, reason, message, worse), [])
+        if place not in places[-1:]:
+            places.append(place)
+
+    def _uses(self) -> Iterator[tuple[str, str, Place]]:
+        for server in self.outline.servers:
+            rows = slots_of(server.release)
+            for slot in server.slots:
+                row = rows[slot.slot][1] if slot.slot in rows else None
+                if slot.certificate is not None and isinstance(row, IdentitySlot):
+                    yield (
+                        slot.certificate,
+                        server.name,
+                        Place(
+                            name=slot.slot,
+                            bundle=slot.bundle,
+                            eku=row.eku,
+                            eku_sourced=row.eku_grade == "sourced",
+                            full_chain=row.full_chain,
+                            fqdn=server.fqdn if slot.slot in _BY_FQDN else None,
+                        ),
+                    )
+        for database in self.outline.databases:
+            yield from _database_uses(database)
+
+    def _check(self, outline: CertificateOutline, material: Material, place: Place) -> tuple[Finding, ...]:
+        key = (outline.name, outline.server, place.bundle, place.eku, place.eku_sourced, place.common_name)
+        if key not in self._findings:
+            whole = self._loaded(outline.chain) and self._loaded(place.bundle)
+            self._findings[key] = check(
+                Subject(
+                    at=self.at,
+                    leaf=material.leaf,
+                    chain=material.chain,
+                    spki=material.spki,
+                    bundle=self._certificates(place.bundle),
+                    declared=material.declared,
+                    common_name=outline.common_name,
+                    common_name_must_be=place.common_name,
+                    eku=place.eku,
+                    eku_sourced=place.eku_sourced,
+                    strict=self._strict,
+                ),
+                LEAF_RULES if whole else _WITHOUT_CHAIN,
+            )
+        return (*self._findings[key], *(_of_place(material, place) if self._loaded(outline.chain) else ()))
+
+    def _loaded(self, bundle: str | None) -> bool:
+        return bundle is None or bundle in self.wanted.shelf.bundles
+
+    def _certificates(self, bundle: str | None) -> tuple[Certificate, ...]:
+        return self.wanted.shelf.bundles.get(bundle or "", ())
+
+    def _bundles(self) -> None:
+        as_ca = {slot.bundle for server in self.outline.servers for slot in server.slots}
+        as_ca |= {one.chain for one in self.outline.certificates.values()} | {one.ca for one in self.outline.databases}
+        for name, certificates in self.wanted.shelf.bundles.items():
+            for finding in check_bundle(certificates, at=self.at, strict=self._strict):
+                if finding.reason != "bundle-leaf" or name in as_ca:  # a trust list may hold leaves ([S34], [S3])
+                    self._note(("bundles", name), finding.reason, finding.message, finding.severity, "")
+
+
+def _of_place(material: Material, place: Place) -> Iterator[Finding]:
+    if place.full_chain and not is_root(material.full_chain[-1]):
+        ends = material.full_chain[-1].issuer
+        message = f"{place.name} needs the full chain, root last, and it ends before {ends}: name its bundle as chain"
+        yield Finding(reason="full-chain-missing", severity="error", message=message)
+    if place.fqdn is not None and missing_names(material.leaf, (place.fqdn,)):
+        message = f"it does not cover {place.fqdn}, the name by which {place.name} is reached"
+        yield Finding(reason="fqdn-missing", severity="warning", message=message)
+
+
+def _database_uses(database: DatabaseOutline) -> Iterator[tuple[str, str, Place]]:
+    """Facts 5.6: the client's common name is sourced ([S2], [S20]), what each end needs of an EKU is [MEM]."""
+    for server in database.nodes:
+        name = f"databases.{database.name} server"
+        yield database.server, server, Place(name=name, bundle=database.ca, eku=("serverAuth",))
+    for server in (*database.nodes, *database.clients):
+        name = f"databases.{database.name} client"
+        yield database.client, server, Place(name=name, bundle=database.ca, eku=("clientAuth",), common_name="postgres")

@@ -1,0 +1,70 @@
+"""The two ways to read an inventory: its outline alone, or everything that a plan needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from cmscert.errors import Fault
+from cmscert.inventory.build import read_checked, refusal
+from cmscert.inventory.judging import Judging
+from cmscert.inventory.material import Shelf
+from cmscert.inventory.outline import Outline
+from cmscert.inventory.wanted import Wanted
+from cmscert.model.desired import Desired
+from cmscert.model.login import Login
+from cmscert.pki.keys import PrivateKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """An inventory with its material.
+
+    ``keys``: by the hex SHA-256 of the public half. ``logins``: by server name. ``warnings``: in the order of the file.
+    """
+
+    desired: Desired
+    keys: Mapping[str, PrivateKey] = field(repr=False)
+    logins: Mapping[str, Login]
+    warnings: tuple[Fault, ...]
+    outline: Outline
+
+
+def read_outline(path: Path) -> Outline:
+    """Read and check an inventory without touching its material. Raises InputError with every fault."""
+    checked = read_checked(path)
+    if checked.checking.faults:
+        raise refusal(checked.checking.faults)
+    return checked.outline
+
+
+def load(path: Path, *, now: datetime) -> Loaded:
+    """Read an inventory, its certificates, keys and bundles, and check all of it at a moment (aware UTC).
+
+    Passphrases of keys are looked up; login secrets are not. Raises InputError with every fault.
+    """
+    checked = read_checked(path)
+    outline, checking = checked.outline, checked.checking
+    shelf = Shelf(outline=outline, checking=checking)
+    shelf.fill()
+    wanted = Wanted(outline, shelf)
+    Judging(outline=outline, checking=checking, wanted=wanted, at=now).judge()
+    errors = [fault for fault in checking.faults if fault.severity == "error"]
+    if errors:
+        raise refusal(errors)
+    servers = wanted.servers()
+    return Loaded(
+        desired=Desired(
+            fleet=outline.fleet,
+            servers=servers,
+            policy=outline.policy,
+            inventory_sha256=shelf.digest(),
+            unhandled=wanted.unhandled(),
+        ),
+        keys=shelf.keys,
+        logins={server.name: server.login for server in outline.servers},
+        warnings=refusal(checking.faults).faults,
+        outline=outline,
+    )

@@ -1,0 +1,140 @@
+"""Certificates, keys and bundles of an inventory, loaded once each. A wrong file is a fault of its entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cmscert.errors import InputError, SecretError
+from cmscert.inventory.checking import Checking
+from cmscert.inventory.outline import CertificateOutline, Keys, Outline
+from cmscert.inventory.secrets import resolve
+from cmscert.inventory.sources import MATERIAL_LIMIT, Unreadable, read_bytes
+from cmscert.model.desired import Material
+from cmscert.model.login import SecretRef
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.chain import build_chain
+from cmscert.pki.keys import PrivateKey, read_key
+from cmscert.pki.pem import read_certificates
+
+Use = tuple[str, str | None]
+"""A certificate's name and the server it is for; None when it is shared."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Shelf:
+    """All material of an outline. What could not be loaded is missing here, and a fault in ``checking``."""
+
+    outline: Outline
+    checking: Checking
+    bundles: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
+    materials: dict[Use, Material] = field(default_factory=dict)
+    keys: dict[str, PrivateKey] = field(default_factory=dict)
+    _public: list[list[object]] = field(default_factory=list)
+    _passphrases: dict[SecretRef, bytes | None] = field(default_factory=dict)
+
+    def fill(self) -> None:
+        """Load everything that stands in files."""
+        for name in self.outline.bundles:
+            self._load_bundle(name)
+        for use, certificate in self.outline.certificates.items():
+            if certificate.issuer is None:
+                self._load_certificate(use, certificate)
+
+    def digest(self) -> str:
+        """Return the SHA-256 over the inventory and its public material; where the folder lies does not count."""
+        parts = [self.outline.sha256, *sorted(self._public, key=json.dumps)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _load_bundle(self, name: str) -> None:
+        found: list[Certificate] = []
+        bundle = self.outline.bundles[name]
+        whole = bundle.issuer is None
+        for number, path in enumerate(bundle.paths):
+            loaded = self._certificates(("bundles", name, number), path, None)
+            whole = whole and loaded is not None
+            found.extend(loaded or ())
+        if whole:
+            self.bundles[name] = tuple(found)
+            self._public.append(["bundle", name, *(one.sha256 for one in found)])
+
+    def _load_certificate(self, use: Use, outline: CertificateOutline) -> None:
+        if outline.certificate_path is None or outline.key_path is None:
+            return  # neither files nor an issuer: a fault already
+        keys: Keys = (*outline.keys, "files")
+        passphrase = self._passphrase((*keys, "passphrase"), outline.passphrase)
+        found = self._certificates((*keys, "certificate"), outline.certificate_path, passphrase)
+        key = self._key((*keys, "key"), outline.key_path, passphrase)
+        if found is None or key is None:
+            return
+        leaf = next((one for one in found if one.spki_sha256 == key.spki_sha256), found[0])
+        pile = (*found, *self.bundles.get(outline.chain or "", ()))
+        self.keys[key.spki_sha256] = key
+        self.materials[use] = Material(
+            certificate=outline.name,
+            leaf=leaf,
+            chain=build_chain(leaf, pile),
+            spki=key.spki_sha256,
+            naming=outline.naming,
+            declared=outline.declared,
+        )
+        self._public.append(["certificate", *use, key.spki_sha256, *(one.sha256 for one in found)])
+        self._compare(outline, key)
+
+    def _compare(self, outline: CertificateOutline, key: PrivateKey) -> None:
+        wanted = outline.key_type or key.key_type, outline.key_bits or key.key_bits
+        if wanted != (key.key_type, key.key_bits):
+            message = (
+                f"{outline.key_path}: the key is {key.key_type} {key.key_bits}, declared is {wanted[0]} {wanted[1]}"
+            )
+            self.checking.add((*outline.keys, "key"), message, reason="key-differs")
+
+    def _passphrase(self, keys: Keys, ref: SecretRef | None) -> bytes | None:
+        if ref is None:
+            return None
+        if ref not in self._passphrases:
+            self._passphrases[ref] = None
+            try:
+                self._passphrases[ref] = resolve(ref, folder=self.outline.folder).reveal().encode()
+            except SecretError as error:
+                self.checking.add(keys, error.message, reason="secret")
+        return self._passphrases[ref]
+
+    def _certificates(self, keys: Keys, path: Path, passphrase: bytes | None) -> tuple[Certificate, ...] | None:
+        content = self._content(keys, path)
+        if content is None:
+            return None
+        try:
+            return read_certificates(content, file=str(path), passphrase=passphrase)
+        except InputError as error:
+            self._refused(keys, path, error)
+            return None
+
+    def _key(self, keys: Keys, path: Path, passphrase: bytes | None) -> PrivateKey | None:
+        content = self._content(keys, path)
+        if content is None:
+            return None
+        try:
+            return read_key(content, file=str(path), passphrase=passphrase)
+        except InputError as error:
+            self._refused(keys, path, error)
+            return None
+
+    def _content(self, keys: Keys, path: Path) -> bytes | None:
+        """Read a file, unless it lies outside the inventory's folder."""
+        if self.checking.outside(path):
+            return None
+        try:
+            return read_bytes(path, limit=MATERIAL_LIMIT)
+        except Unreadable as error:
+            self.checking.add(keys, f"{path}: {error}", reason="unreadable-file")
+            return None
+
+    def _refused(self, keys: Keys, path: Path, error: InputError) -> None:
+        """Turn faults of a material file into faults of the inventory's entry, which is what a person edits."""
+        hint = f" ({error.hint})" if error.hint else ""
+        for fault in error.faults:
+            where = f"{path}:{fault.line}" if fault.line else f"{path}"
+            self.checking.add(keys, f"{where}: {fault.message}{hint}", reason=fault.reason)
