@@ -104,9 +104,7 @@ def _targets(
                 continue
             because[place] = tuple(item.reason for item in by_place[place])
             if isinstance(wanted, WantedIdentity):
-                target = identity_target(sight, wanted, by_place[place])
-                if target is not None:
-                    targets[place] = target
+                targets[place] = identity_target(sight, wanted, because[place])
     return targets, because
 
 

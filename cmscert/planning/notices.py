@@ -69,9 +69,7 @@ def peer_still_refused(case: Case) -> Iterator[Notice]:
 def old_trust_stays(case: Case) -> Iterator[Notice]:
     """Trust is only added to, because servers that could not be read may depend on what it holds."""
     for (server, slot), move in case.moves.items():
-        if move.prune or move.first == move.view.wanted:
-            continue
-        if set(move.view.found) - set(move.view.wanted):
+        if not move.prune and move.first != move.view.wanted:
             message = "what it holds now stays until every server can be read: unread servers may depend on it"
             yield Notice(server=server, slot=slot, reason="old-trust-stays", message=message)
 

@@ -107,8 +107,7 @@ def _graph(held: _Held, moves: Mapping[Place, Move]) -> Graph:
     graph: Graph = {change: set() for change in held.slots}
     for place, move in moves.items():
         for waiting in move.waits:
-            if place in held.first:
-                graph[held.whole[waiting]].add(held.first[place])
+            graph[held.whole[waiting]].add(held.first[place])
         for peer in move.prune_after:
             graph[Change(place[0], service_of(place[1]), "prune")].add(held.whole[peer])
     for change in graph:

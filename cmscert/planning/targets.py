@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from cmscert.model.desired import Bundle, Material, WantedIdentity
 from cmscert.model.observed import Binding
-from cmscert.model.plan import Drift
 from cmscert.model.readings import Known
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import in_chain_order
@@ -61,11 +59,8 @@ def in_use(sight: Sight) -> frozenset[str]:
     return frozenset(names)
 
 
-def identity_target(sight: Sight, wanted: WantedIdentity, drift: Iterable[Drift]) -> Target | None:
-    """Return what an identity slot is to be bound to; None when nothing about it can be planned."""
-    reasons = tuple(item.reason for item in drift if item.plannable)
-    if not reasons:
-        return None
+def identity_target(sight: Sight, wanted: WantedIdentity, reasons: tuple[str, ...]) -> Target:
+    """Return what an identity slot is to be bound to, given the reasons for which it differs."""
     bound = sight.binding(wanted.slot)
     if set(reasons) <= LOADED_ONLY:
         return Target(slot=wanted.slot, binding=bound, uploads=(), because=reasons)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cmscert.model.desired import WantedIdentity, WantedTrust
+from cmscert.model.desired import WantedIdentity
 from cmscert.model.names import service_of
 from cmscert.model.readings import Known
 from cmscert.model.services import IdentitySlot, TrustSlot
@@ -116,11 +116,11 @@ def move(view: View, *, peers_unknown: bool) -> Move | None:
         if view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.before)
     )
     union = view.wanted + tuple(crt for crt in view.found if crt not in view.wanted)
-    grows = not set(view.wanted) <= set(view.found)
-    if peers_unknown:
-        return Move(view=view, first=union if grows else None, waits=waits)
+    first = None if set(view.wanted) <= set(view.found) else union
+    if peers_unknown and set(union) != set(view.wanted):
+        return Move(view=view, first=first, waits=waits)
     if needs_old:
-        return Move(view=view, first=union if grows else None, waits=waits, prune_after=needs_old)
+        return Move(view=view, first=first, waits=waits, prune_after=needs_old)
     return Move(view=view, first=view.wanted, waits=waits)
 
 
@@ -155,11 +155,7 @@ def _trusting_slots(sight: Sight, changing: frozenset[Place]) -> Iterator[TrustS
 
 def _wanted(sight: Sight, slot: TrustSlot | IdentitySlot) -> tuple[Certificate, ...] | None:
     wanted = sight.wanted.slot(slot.name)
-    if isinstance(wanted, WantedTrust):
-        return wanted.bundle.certificates
-    if isinstance(wanted, WantedIdentity) and wanted.bundle is not None:
-        return wanted.bundle.certificates
-    return None
+    return wanted.bundle.certificates if wanted is not None and wanted.bundle is not None else None
 
 
 def _peers(

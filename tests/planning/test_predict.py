@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cmscert.model.observed import Binding, ObservedServer
-from cmscert.model.plan import Rebind, Restart, RestoreFile, SaveFile
+from cmscert.model.plan import Gate, Rebind, RemoveFiles, Restart, RestoreFile, SaveFile
 from cmscert.model.readings import NOT_ASKED, Known, Unread
 from cmscert.planning.predict import predict_action
 from cmscert.testing.fleets import ToyFleet, identity
@@ -43,6 +43,8 @@ def test_unread_stays_unread(new: Generation, old: Generation) -> None:
     assert predict_action(blind, Restart(service="webadmin"), {}) == blind
     assert predict_action(blind, Rebind(service="webadmin", bindings=()), {}) == blind
     assert predict_action(blind, SaveFile(file="a.crt", saved_as="b.crt"), {}) == blind
+    assert predict_action(blind, RemoveFiles(files=("a.crt",)), {}) == blind
+    assert predict_action(blind, Gate(opens="services"), {}) == blind
 
 
 def test_bound_to_a_file_that_was_not_read(new: Generation, old: Generation) -> None:

@@ -389,3 +389,59 @@ def test_identity_without_bundle_drops_the_old_one(new: Generation, aged: Genera
 
     assert isinstance(wanted, WantedIdentity)
     assert bind.bindings[0].bundle is None
+
+
+def test_unclear_match_keeps_the_key_of_the_right_leaf(new: Generation, old: Generation) -> None:
+    """When the node cannot tell whether a key matches, the key of the wanted leaf stays bound."""
+    fleet = ToyFleet()
+    core = fleet.server("core1")
+    core.wanted["callbridge"] = identity("callbridge", new.material("cluster"), new.corp)
+    core.hold("callbridge", (new.cluster.certificate,), bundle=old.ca.bundle)
+    core.overrides["matches"] = {pair: Unread("unknown wording") for pair in core.observe().matches}
+
+    (bind,) = [s.action for s in plan_of(fleet).plan.steps if isinstance(s.action, Rebind)]
+
+    assert bind.bindings[0].key == core.bound["callbridge"].key
+
+
+def test_fixed_names_with_a_right_certificate(new: Generation) -> None:
+    """With fixed names only the file that is wrong is overwritten."""
+    fleet = ToyFleet()
+    core = fleet.server("core1")
+    core.wanted["callbridge"] = identity("callbridge", new.material("cluster", naming="fixed"), new.corp)
+    core.hold("callbridge", (new.cluster.certificate,), bundle=new.ca.bundle)
+    core.keys[core.bound["callbridge"].key or ""] = "0" * 64
+
+    puts = [s.action.file for s in plan_of(fleet).plan.steps if isinstance(s.action, PutFile)]
+
+    assert puts == [core.bound["callbridge"].key]
+
+
+def test_a_screen_that_was_not_read_hides_nothing(new: Generation, aged: Generation) -> None:
+    """Planning goes on for the services that were read."""
+    fleet = cluster(new, aged)
+    core = fleet.server("core1")
+    core.overrides["screens"] = {**core.observe().screens, "recorder": Unread("no answer")}
+
+    assert len([step for step in plan_of(fleet).plan.steps if step.server == "core1" and step.disturbs]) == 2
+
+
+def test_trust_list_that_nobody_wants(new: Generation, aged: Generation) -> None:
+    """A slot whose third file is a trust list may be wanted without one."""
+    fleet = ToyFleet()
+    edge = fleet.server("edge1", "2.9")
+    edge.wanted["h323_gateway"] = identity("h323_gateway", new.material("node:edge1"))
+    edge.hold("h323_gateway", (aged.nodes["edge1"].certificate,), bundle=aged.ca.bundle)
+
+    (bind,) = [s.action for s in plan_of(fleet).plan.steps if isinstance(s.action, Rebind)]
+
+    assert bind.bindings[0].bundle is None
+
+
+def test_order_is_mended_while_a_server_is_unread(new: Generation) -> None:
+    """Turning a trust file round takes nothing away, so an unread server does not stop it."""
+    fleet = cluster(new)
+    fleet.server("edge2").unreachable = "no answer"
+    fleet.server("core1").trust("callbridge/trust-c2w", reversed(new.ca.bundle))
+
+    assert [step.slot for step in plan_of(fleet).plan.steps if step.disturbs] == ["callbridge/trust-c2w"]
