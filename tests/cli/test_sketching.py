@@ -10,7 +10,7 @@ from cryptography import x509
 
 from cmscert.cli.sketching import rewrite_inventory, sketch_of
 from cmscert.errors import LabError
-from cmscert.inventory.build import read_checked
+from cmscert.inventory.load import read_outline
 from cmscert.lab.pki import World, make_material
 from cmscert.lab.scenario import SCENARIOS, build
 from cmscert.lab.sketch import AuthoritySketch, BundleSketch, CertificateSketch, Sketch, SlotSketch
@@ -22,7 +22,7 @@ FLEETS = ("cluster", "issued", "legacy-2.9", "single")
 
 def sketch(fleet: str) -> Sketch:
     """An inventory of the repository in the lab's words."""
-    return sketch_of(read_checked(INVENTORIES / f"{fleet}.yaml")[0])
+    return sketch_of(read_outline(INVENTORIES / f"{fleet}.yaml"))
 
 
 def write(folder: Path, text: str) -> Path:
@@ -180,7 +180,7 @@ def test_the_demos_faults_are_one_a_node() -> None:
 
 def test_what_is_left_open_gets_the_labs_choice(tmp_path: Path) -> None:
     """A release that is not said is the lab's, a declared key is made so, and the login's user is the node's."""
-    fleet = sketch_of(read_checked(write(tmp_path, SMALL))[0])
+    fleet = sketch_of(read_outline(write(tmp_path, SMALL)))
 
     assert [server.release for server in fleet.servers] == ["3.10", "3.10", "3.9"]
     assert fleet.servers[0].user == "ops"
@@ -195,7 +195,7 @@ def test_paths_outside_of_the_folder_are_left_to_the_lab_to_refuse(tmp_path: Pat
     text += "issuers:\n  lab: {type: local_ca, certificate: lab.crt, key: {file: /elsewhere/lab.key}}\n"
     text += "  env: {type: local_ca, certificate: env.crt, key: {env: LAB_KEY}}\n"
 
-    fleet = sketch_of(read_checked(write(tmp_path / "in", text))[0])
+    fleet = sketch_of(read_outline(write(tmp_path / "in", text)))
 
     assert fleet.known_hosts == ()
     assert fleet.authorities == (
@@ -210,7 +210,7 @@ def test_a_rewritten_inventory_points_at_the_lab(tmp_path: Path) -> None:
     """Addresses and SSH ports are the lab's, the real address is that of the database, and logins stay."""
     path = write(tmp_path, rewrite_inventory(SMALL, IN_THE_LAB))
 
-    outline, _ = read_checked(path)
+    outline = read_outline(path)
 
     assert [(one.address, one.login.port) for one in outline.servers] == list(IN_THE_LAB.values())
     assert [one.database_address for one in outline.servers] == ["192.0.2.1", "192.0.2.99", "192.0.2.3"]
@@ -236,10 +236,10 @@ def test_a_rewritten_inventory_stays_as_it_was_written() -> None:
 def test_all_inventories_can_be_rewritten(tmp_path: Path, fleet: str) -> None:
     """The four inventories, rewritten, are the same fleet but for addresses and ports."""
     text = (INVENTORIES / f"{fleet}.yaml").read_text()
-    before, _ = read_checked(INVENTORIES / f"{fleet}.yaml")
+    before = read_outline(INVENTORIES / f"{fleet}.yaml")
     servers = {server.name: ("127.0.0.1", 2200 + at) for at, server in enumerate(before.servers)}
 
-    after, _ = read_checked(write(tmp_path, rewrite_inventory(text, servers)))
+    after = read_outline(write(tmp_path, rewrite_inventory(text, servers)))
 
     assert [(one.name, one.slots, one.release, one.fqdn) for one in after.servers] == [
         (one.name, one.slots, one.release, one.fqdn) for one in before.servers
