@@ -23,7 +23,9 @@ _ROLES: Final[Mapping[Role, str]] = {
     "key": r"key(?: file)?",
     "certificate": r"(?:full ?chain )?cert(?:ificate)?(?: file)?",
     "bundle": _BUNDLE,
-    "interface": (r"(?:listen(?:ing)? )?(?:ports and interfaces|interfaces and ports|interface whitelist|interfaces?)"),
+    "interface": (
+        r"(?:listen(?:ing)? )?(?:ports? and interfaces?|interfaces? and ports?|interfaces?)|interface whitelist"
+    ),
     "port": r"(?:listen(?:ing)? )?port",
 }
 _PREFIXES: Final[Mapping[str, str]] = {

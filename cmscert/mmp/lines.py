@@ -39,10 +39,10 @@ def lines(action: Action, row: Service | None) -> tuple[Line, ...]:
     """
     if isinstance(action, Rebind | Restart):
         return tuple(_switching(action, row))
-    return tuple(_plain(action))
+    return () if isinstance(action, Gate) else tuple(_plain(action))
 
 
-def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles | Gate) -> Iterator[Line]:
+def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles) -> Iterator[Line]:
     match action:
         case PutFile():
             yield _transfer("put", action.file)
@@ -56,11 +56,9 @@ def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles |
             yield _shown(pki_match(action.key, action.certificate))
             if action.bundle is not None:
                 yield _shown(pki_verify(action.certificate, action.bundle))
-        case RemoveFiles():
+        case _:
             for name in action.files:
                 yield _transfer("rm", name)
-        case Gate():
-            return
 
 
 def _switching(action: Rebind | Restart, row: Service | None) -> Iterator[Line]:

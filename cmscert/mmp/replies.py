@@ -37,6 +37,7 @@ _CONTROLS: Final = re.compile(
 )
 
 _VERDICT: Final = re.compile(r"\b(SUCCESS|FAILURE):(?= |$)", re.MULTILINE)
+_MOST_LINES: Final = 200  # of an answer to version
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _RELEASE_LIKE: Final = re.compile(r"(?<![\d.])([1-9])\.(\d{1,2})(?:\.\d+)*(?![\d.])")
 _DAY: Final = re.compile(r"\b(\d{4})-([A-Za-z]{3})-(\d{1,2})\b")
@@ -64,6 +65,7 @@ _NOT_VERIFIED: Final = re.compile(
     re.IGNORECASE,
 )
 _VERIFIED: Final = re.compile(r"\bverif(?:ied|ies|ication)\b|: ?ok\b", re.IGNORECASE)
+_SOLE_WORDS: Final = {"ok": True, "yes": True, "true": True, "failed": False, "no": False, "false": False}
 _NOT_LOOKED_AT: Final = re.compile(r"\b(?:no such|not found|not exist|usage)\b|^\s*unknown command", re.IGNORECASE)
 _TROUBLE: Final = re.compile(
     r"FAILURE|\b(?:error|fail\w*|unable|cannot|could not|invalid|not found|no such|usage|unknown)\b", re.IGNORECASE
@@ -117,7 +119,7 @@ def read_version(text: str) -> Reading[Release]:
     """Find the release in the answer to ``version``; several different ones are Unread (wording unknown)."""
     if is_unknown_command(text):
         return ABSENT
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()][:_MOST_LINES]
     labelled = [line for line in lines if re.search(r"version|release", line, re.IGNORECASE)]
     for candidates in (lines[:1], labelled, lines):
         releases = {Release(int(major), int(minor)) for major, minor in _RELEASE_LIKE.findall("\n".join(candidates))}
@@ -166,6 +168,9 @@ def read_verify(text: str) -> Reading[bool]:
 
 def _yes_or_no(text: str, negative: re.Pattern[str], positive: re.Pattern[str]) -> Known[bool] | None:
     """Decide only what is plain: a file that is missing, or trouble of another kind, is neither yes nor no."""
+    word = text.strip().lower()
+    if word in _SOLE_WORDS:
+        return Known(value=_SOLE_WORDS[word])
     if _NOT_LOOKED_AT.search(text):
         return None
     if negative.search(text):
