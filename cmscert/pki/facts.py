@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cmscert.pki.certificate import Certificate
-from cmscert.pki.der import public_key_bytes
+from cmscert.pki.der import element, public_key_bytes
 
 EKU_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -56,9 +56,7 @@ EDWARDS_BITS = {"ed25519": 256, "ed448": 456}
 @lru_cache(maxsize=8192)
 def load(der: bytes) -> x509.Certificate:
     """Parse DER, or raise ValueError."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # serial 0 and other oddities of old CAs: facts here, no advice to a developer
-        return x509.load_der_x509_certificate(der)
+    return x509.load_der_x509_certificate(der)
 
 
 @lru_cache(maxsize=8192)
@@ -81,14 +79,18 @@ def key_facts(key: PublicKey) -> tuple[str, int, str]:
 
 def certificate_facts(der: bytes) -> Certificate:
     """Read every fact of one DER certificate; raises ValueError with one sentence."""
-    try:
-        loaded = load(der)
-    except (ValueError, TypeError) as error:
-        raise ValueError("these bytes are not an X.509 certificate") from error
-    try:
-        return _facts(der, loaded)
-    except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
-        raise ValueError(f"the certificate is damaged or not conforming to X.509: {_brief(error)}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # serial 0 and other oddities of old CAs: facts here, no advice to a developer
+        try:
+            loaded = load(der)
+        except (ValueError, TypeError) as error:
+            cut = der.startswith(b"0\x82") and element(der, 0) is None
+            message = "the certificate is cut short" if cut else "these bytes are not an X.509 certificate"
+            raise ValueError(message) from error
+        try:
+            return _facts(der, loaded)
+        except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+            raise ValueError(f"the certificate is damaged or not conforming to X.509: {_brief(error)}") from error
 
 
 def _brief(error: Exception) -> str:

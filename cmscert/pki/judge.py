@@ -13,10 +13,12 @@ with those rules off looks at no EKU: the walk does.
 
 from __future__ import annotations
 
+import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from operator import itemgetter
 from typing import Literal
 
 from cryptography import x509
@@ -66,29 +68,31 @@ def judge(
     usage = None if purpose is None else USAGE[purpose]
     pile = tuple(sorted({*intermediates, *roots} - {leaf}, key=preference))
     case = _Case(pile=pile, roots=frozenset(roots), at=at.astimezone(UTC), usage=usage)
-    reasons: list[str] = []
-    for way, reason in islice(_ways(case, (leaf,)), MAX_WAYS):
+    failed: list[tuple[int, str]] = []
+    for way, reason in _ways(case, leaf):
         if reason is None:
             return _second_opinion(way, case)
-        reasons.append(reason)
-    return Judgement(broken=reasons[0])
+        failed.append((-len(way), reason))
+    # The way that led farthest tells most: an old copy of an issuer beside the new one is not what is wrong.
+    return Judgement(broken=min(failed, key=itemgetter(0))[1])
 
 
-def _ways(case: _Case, way: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], str | None]]:
-    """Yield every way up from the last certificate, with what is wrong with it, or None for a good one."""
-    top = way[-1]
-    wrong = _unfit(case, way)
-    if wrong is not None:
-        yield way, wrong
-        return
-    if top in case.roots:
-        yield way, None
-        return
-    issuers = [one for one in case.pile if one not in way and issued_by(top, one)]
-    if not issuers or len(way) > MAX_DEPTH:
-        yield way, _no_issuer(case, top)
-    for issuer in issuers:
-        yield from _ways(case, (*way, issuer))
+def _ways(case: _Case, leaf: Certificate) -> Iterator[tuple[tuple[Certificate, ...], str | None]]:
+    """Yield the ways up from a leaf, shortest first, with what is wrong with each, or None for a good one."""
+    waiting: deque[tuple[Certificate, ...]] = deque([(leaf,)])
+    for _ in range(MAX_WAYS):
+        way = waiting.popleft()
+        wrong = _unfit(case, way)
+        if wrong is not None or way[-1] in case.roots:
+            yield way, wrong
+        else:
+            issuers = [one for one in case.pile if one not in way and issued_by(way[-1], one)]
+            waiting.extend((*way, issuer) for issuer in issuers)
+            if not issuers:
+                yield way, _no_issuer(case, way[-1])
+        if not waiting:
+            return
+    yield way, f"the CA certificates above {leaf.subject} are cross-signed beyond what can be followed"
 
 
 def _no_issuer(case: _Case, top: Certificate) -> str:
@@ -105,6 +109,8 @@ def _no_issuer(case: _Case, top: Certificate) -> str:
 def _unfit(case: _Case, way: tuple[Certificate, ...]) -> str | None:
     """Say why the last certificate of a way cannot stand at its place."""
     top = way[-1]
+    if len(way) > MAX_DEPTH:
+        return f"the chain of {way[0].subject} has more than {MAX_DEPTH} certificates"
     if case.at > top.not_after:
         return f"{top.subject} expired on {top.not_after:%Y-%m-%d}"
     if case.at < top.not_before:
@@ -165,7 +171,9 @@ def _cryptography(way: tuple[Certificate, ...], case: _Case, authorities: verifi
         ca_policy=authorities, ee_policy=verification.ExtensionPolicy.permit_all()
     )
     try:
-        policy.build_client_verifier().verify(leaf, others)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd serial numbers are no advice to a developer
+            policy.build_client_verifier().verify(leaf, others)
     except (verification.VerificationError, UnsupportedAlgorithm, ValueError, TypeError) as error:
         text = str(error).removeprefix("validation failed: ").removeprefix("candidates exhausted: ")
         return text.partition(" (encountered processing")[0][:160] or "the chain cannot be judged"

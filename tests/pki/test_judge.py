@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -53,8 +53,19 @@ def test_verify_is_the_short_form(node: Issued, now: datetime) -> None:
     assert "which is missing" in str(verify(node.certificate, (), node.chain[1:], at=now))
 
 
+def test_a_chain_that_is_too_long_is_broken(now: datetime) -> None:
+    """Nobody has ten CAs above each other, and no verifier follows them without end."""
+    made = [ThrowAwayCa.root("CA 0")]
+    for number in range(1, 12):
+        made.append(made[-1].intermediate(f"CA {number}"))
+    long, fair = made[-1].issue("leaf"), made[8].issue("leaf")
+
+    assert "more than 10 certificates" in str(verify(long.certificate, long.chain, long.chain[-1:], at=now))
+    assert verify(fair.certificate, fair.chain, fair.chain[-1:], at=now) is None
+
+
 def test_many_cross_signed_authorities_end(now: datetime) -> None:
-    """A mesh of CAs that all signed each other is judged in bounded time."""
+    """A mesh of CAs that all signed each other is judged in bounded time, and a root near by is found in it."""
     authorities = [ThrowAwayCa.root(f"CA {number}") for number in range(7)]
     crossed = [
         signer.intermediate(f"CA {number}", key=authority.key_pair).certificate
@@ -64,4 +75,16 @@ def test_many_cross_signed_authorities_end(now: datetime) -> None:
     ]
     leaf = authorities[0].issue("leaf").certificate
 
-    assert "CN=CA" in str(verify(leaf, crossed, (), at=now))
+    assert "cross-signed beyond what can be followed" in str(verify(leaf, crossed, (), at=now))
+    assert verify(leaf, crossed, (authorities[6].certificate,), at=now) is None
+
+
+def test_the_way_that_led_farthest_is_told(root: ThrowAwayCa, now: datetime) -> None:
+    """An expired copy of an issuer beside the renewed one is not what is wrong when the root is missing."""
+    renewed = root.intermediate("Issuing")
+    expired = root.intermediate("Issuing", key=renewed.key_pair, not_after=datetime(2025, 1, 1, tzinfo=UTC))
+    leaf = renewed.issue("leaf").certificate
+    pile = (expired.certificate, renewed.certificate)
+
+    assert "CN=Issuing was issued by CN=Example Root CA, which is missing" in str(verify(leaf, pile, (), at=now))
+    assert verify(leaf, pile, (root.certificate,), at=now) is None
