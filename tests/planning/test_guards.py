@@ -46,6 +46,14 @@ CASES: dict[str, tuple[Callable[[ToyFleet], object], list[tuple[str, str | None]
         lambda fleet: fleet.server("core2").enabled.update(callbridge=False),
         [("last-call-bridge", "core1")],
     ),
+    "no bridge's port is open": (
+        lambda fleet: [served(name, "callbridge", ABSENT)(fleet) for name in CORES],
+        [],
+    ),
+    "the other bridge is unreachable": (
+        lambda fleet: setattr(fleet.server("core2"), "unreachable", "no answer"),
+        [("unread-server", "core2"), ("last-call-bridge", "core1")],
+    ),
     "one server too many": (
         lambda fleet: setattr(fleet, "policy", Policy(max_servers_changed=3)),
         [("too-many-servers", None)],
