@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cmscert.mmp.grammar import MAX_LINE, command, fault_of, quoted
@@ -30,6 +30,7 @@ def tokens(line: str) -> list[str]:
     return words if word is None else [*words, word]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=6))
 def test_a_command_line_is_exactly_its_words(words: list[str]) -> None:
     """A line falls apart into the words it was made of, or it is refused and the reason can be told."""
@@ -48,6 +49,7 @@ _LEGAL = st.text(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_LEGAL.filter(lambda word: word == word.strip()), min_size=1, max_size=6))
 def test_every_word_of_plain_signs_can_be_typed(words: list[str]) -> None:
     """Printable ASCII without quotes and signs that a line editor may act on is never refused."""
@@ -59,6 +61,7 @@ def test_every_word_of_plain_signs_can_be_typed(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "sign", ["\n", "\r", "\x00", "\x03", "\x1b", "\x7f", "\x9b", "\u2028", "é", '"', "\\", "`", "$", "!", "?"]
 )
+@settings(deadline=None)
 @given(before=st.text(max_size=5), after=st.text(max_size=5))
 def test_a_value_with_a_sign_that_could_end_a_command_is_refused(sign: str, before: str, after: str) -> None:
     """Line ends, control characters, quotes and what is not ASCII are refused wherever they stand."""

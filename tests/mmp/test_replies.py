@@ -14,7 +14,7 @@ from time import process_time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmscert.mmp import replies
@@ -100,6 +100,7 @@ def test_an_unknown_command_is_told_by_how_its_answer_begins(text: str, *, unkno
     assert unknown == replies.is_unknown_command(text)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000) | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_a_clean_answer_holds_no_control_character_but_the_line_end(raw: bytes) -> None:
     """What comes out can be shown on any terminal: no C0 or C1 controls, nothing that turns or hides text."""
@@ -115,6 +116,7 @@ _SEQUENCES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_SEQUENCES, max_size=30).map(b"".join))
 def test_no_escape_sequence_takes_a_line_end_with_it(raw: bytes) -> None:
     """However sequences are broken off or nested, the lines stay apart."""
@@ -137,6 +139,7 @@ def test_long_lines_and_answers_are_cut_and_say_so() -> None:
     assert replies.clean(b"x" * replies.MAX_LINE) == "x" * replies.MAX_LINE
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(READERS)), st.text())
 def test_any_text_is_read_without_an_exception(reader: str, text: str) -> None:
     """Whatever a server answers, reading it gives a reading, and a verdict never raises."""
@@ -154,6 +157,7 @@ _CLOCKS = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(_CLOCKS)
 def test_what_looks_like_a_time_is_read_without_an_exception(text: str) -> None:
     """Days and hours that do not exist are unread, not a crash."""

@@ -13,7 +13,7 @@ from time import process_time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmscert.mmp.screens import read_screen
@@ -128,6 +128,7 @@ def test_a_port_without_digits_is_no_port() -> None:
         assert reading.value.listens == {}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ROWS), st.lists(st.text(), max_size=3), st.none() | st.text())
 def test_any_text_is_read_without_an_exception(row: Service, texts: list[str], tag: str | None) -> None:
     """Whatever a server answers, reading it gives a reading."""
@@ -170,6 +171,7 @@ _PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ROWS), st.lists(_PIECES, max_size=40).map("".join))
 def test_what_looks_like_a_screen_gives_names_that_can_be_typed(row: Service, text: str) -> None:
     """Every name that a screen gives can be typed again, because the way back is to bind it again."""
