@@ -74,10 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one way o
 
 def output_of(context: click.Context | None, words: Sequence[str]) -> Output:
     """Return how the command was asked to talk; before its options were read, what the words look like."""
-    while context is not None:
-        if isinstance(context.obj, Output):
-            return context.obj
-        context = context.parent
+    if context is not None and isinstance(context.find_root().obj, Output):
+        chosen: Output = context.find_root().obj
+        return chosen
     pairs = zip(words, [*words[1:], ""], strict=True)
     json = "--format=json" in words or ("--format", "json") in pairs
     return Output(form="json" if json else "text")

@@ -75,7 +75,7 @@ def talks(
         def command(*args: P.args, **kwargs: P.kwargs) -> int:
             chosen: dict[str, Any] = {name: kwargs.pop(name) for name in names if name in kwargs}
             output = Output(**chosen)
-            click.get_current_context().obj = output
+            click.get_current_context().find_root().obj = output
             return body(output, *args, **kwargs)
 
         framed: Callable[..., int] = command

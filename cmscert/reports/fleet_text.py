@@ -88,7 +88,7 @@ def _server(server: ServerStatus, now: datetime) -> list[RenderableType]:
     if isinstance(server.release, Known):
         facts.append(f"release {server.release.value}")
     if isinstance(server.clock_skew, Known):
-        facts.append(f"clock {server.clock_skew.value:+.0f} s")
+        facts.append(f"clock {round(server.clock_skew.value):+d} s")
     if isinstance(server.password_expires, Known):
         facts.append(f"password expires {server.password_expires.value.isoformat()}")
     parts: list[RenderableType] = [

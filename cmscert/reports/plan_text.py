@@ -124,7 +124,7 @@ def _steps(plan: Plan, table: ServiceTable, *, verbose: bool) -> list[Renderable
     for title, steps in phases(plan.steps):
         parts.append(heading(title))
         grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(width=label, no_wrap=True)
+        grid.add_column(width=label, no_wrap=True, justify="right")
         grid.add_column(width=names, overflow="fold")
         grid.add_column(overflow="fold")
         for step in steps:

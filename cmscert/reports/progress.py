@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from cmscert.model.events import CommandSent, Event, ReplyReceived, RunEnded, RunStarted, StepEnded, StepStarted
 from cmscert.model.plan import FLEET
-from cmscert.reports.plain import counted, duration, safe
+from cmscert.reports.plain import duration, safe
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -23,7 +23,7 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
     """Write an event as one line; None for what only ``verbose`` shows."""
     match event:
         case RunStarted():
-            return f"run {event.run}: {counted(event.steps, 'step')} on fleet {event.fleet}"
+            return f"run {event.run} on fleet {event.fleet}"
         case StepStarted():
             word = "undoing" if event.undoing else "starting"
             return None if event.server == FLEET else f"{event.server}: {event.step} {word}: {safe(event.what)}"

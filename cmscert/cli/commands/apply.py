@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -52,6 +51,8 @@ def command(
     """Plan (or take a saved plan), show it, ask, apply, verify."""
     if saved is not None and output.select:
         raise click.UsageError("--select is part of the saved plan: leave it out with --plan")
+    import asyncio
+
     from cmscert.app.apply import ApplyOptions
     from cmscert.apply.stop import Stop
 

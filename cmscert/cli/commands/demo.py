@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cmscert.cli.exit_codes import BUG, CHANGES, DONE
 from cmscert.errors import LabError
+
+if TYPE_CHECKING:
+    import subprocess
 
 NAME = "cluster.yaml"
 PATIENCE = 30.0
@@ -29,6 +31,8 @@ PATIENCE = 30.0
 )
 def command(folder: Path | None) -> int:
     """Simulated servers with real faults: plan, apply, verify, plan again."""
+    import tempfile
+
     place = folder or Path(tempfile.mkdtemp(prefix="cmscert-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     source = place / "inventory" / NAME
@@ -82,6 +86,8 @@ def ending(source: Path, place: Path) -> list[str]:
 
 
 def _part(words: list[str], expected: int, about: str) -> bool:
+    import subprocess
+
     click.secho(f"\n# {about}", bold=True)
     click.secho(f"$ cmscert {' '.join(words)}", fg="cyan")
     sys.stdout.flush()
@@ -94,6 +100,8 @@ def _part(words: list[str], expected: int, about: str) -> bool:
 @contextmanager
 def laboratory(source: Path, folder: Path) -> Iterator[None]:
     """Run the lab beside the demo, from its first word that it is ready to the end of the block."""
+    import subprocess
+
     words = ["lab", "up", str(source), "--folder", str(folder), "--base-port", "0"]
     click.secho(f"$ cmscert {' '.join(words)}", fg="cyan")
     with subprocess.Popen(_command(words), env=_environment(), stdout=subprocess.PIPE, text=True) as lab:  # noqa: S603 - our own program

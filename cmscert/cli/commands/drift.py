@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -18,6 +17,8 @@ from cmscert.cli.output import Output
 @talks(*READING)
 def command(output: Output, inventory: Path, parallel: int) -> int:
     """Say what on the servers is not as wanted; for CI and monitoring; reads only."""
+    import asyncio
+
     from cmscert.app.plan import drift
     from cmscert.app.ports import live_ports, utc_now
 

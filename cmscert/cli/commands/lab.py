@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from pathlib import Path
 
 import click
@@ -42,20 +40,14 @@ def command() -> None:
 )
 def up(inventory: Path, scenario: str, folder: Path | None, base_port: int) -> int:
     """Start the servers of an inventory on loopback, until Ctrl-C."""
+    import asyncio
+
+    from cmscert.cli.interrupts import until_signalled
     from cmscert.cli.laboratory import prepare
 
     lab = prepare(inventory, scenario=scenario, folder=folder, base_port=base_port)
-    asyncio.run(_until_stopped(lab.run))
+    asyncio.run(until_signalled(lambda stopped: lab.run(stopped, click.echo)))
     return DONE
-
-
-async def _until_stopped(run: object) -> None:
-    assert callable(run)  # noqa: S101 - private, called above only
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    await run(stopped, click.echo)
 
 
 @command.command("pki")

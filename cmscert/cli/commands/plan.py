@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -20,6 +19,8 @@ from cmscert.cli.output import Output, write_file
 @talks(*READING)
 def command(output: Output, inventory: Path, save: Path | None, parallel: int, *, detailed_exitcode: bool) -> int:
     """Say what differs, why, and the ordered steps; reads only."""
+    import asyncio
+
     from cmscert.app.plan import plan
     from cmscert.app.ports import live_ports, utc_now
     from cmscert.mmp.services import SERVICES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -18,6 +17,8 @@ from cmscert.cli.output import Output
 @talks(*READING)
 def command(output: Output, inventory: Path, parallel: int) -> int:
     """Show every certificate: bound, on disk, served; names, issuer, expiry, EKU; reads only."""
+    import asyncio
+
     from cmscert.app.ports import live_ports, utc_now
     from cmscert.app.status import status
 
