@@ -40,7 +40,7 @@ class Laboratory:
             places = {name: (node.spec.bind, node.ssh_port) for name, node in fleet.nodes.items()}
             hosts = self.sketch.known_hosts or ("known_hosts",)
             keys = fleet.known_hosts().encode()
-            rewritten = rewrite_inventory(self.text, places).encode()
+            rewritten = rewrite_inventory(self.text, places, dict(_call_bridges(fleet))).encode()
             write_material(self.folder, {**dict.fromkeys(hosts, keys), self.inventory.name: rewritten})
             for line in self.story(places):
                 say(line)
@@ -104,3 +104,10 @@ def _text(inventory: Path) -> str:
     except OSError as error:
         message = (error.strerror or "cannot be read").lower()
         raise InputError([Fault(file=str(inventory), message=message, reason="unreadable")]) from error
+
+
+def _call_bridges(fleet: LabFleet) -> Iterator[tuple[str, int]]:
+    for name, node in fleet.nodes.items():
+        port = node.port("callbridge") if "callbridge" in node.spec.services else None
+        if port is not None:
+            yield name, port

@@ -54,11 +54,14 @@ def sketch_of(outline: Outline) -> Sketch:
     )
 
 
-def rewrite_inventory(text: str, servers: Mapping[str, tuple[str, int]]) -> str:
+def rewrite_inventory(
+    text: str, servers: Mapping[str, tuple[str, int]], call_bridges: Mapping[str, int] | None = None
+) -> str:
     """Point an inventory at the lab: ``servers`` gives each server's address and SSH port there.
 
-    The address that the inventory gives stays as ``database_address``. Addresses and ports to probe are left out, as
-    the lab's own stand on its status screens. A ``known_hosts`` outside of the folder becomes one in it, so that no
+    ``call_bridges``: TLS ports of call bridges by server, as no status screen tells them (T-31). The address that the
+    inventory gives stays as ``database_address``. Other addresses and ports to probe are left out, as the lab's own
+    stand on its status screens. A ``known_hosts`` outside of the folder becomes one in it, so that no
     host key of the lab gets among real ones. Raises LabError for a server without an address in the lab.
     """
     document = yaml.load(text, _TextLoader)  # noqa: S506 - a SafeLoader that leaves numbers and dates as they are written
@@ -69,6 +72,8 @@ def rewrite_inventory(text: str, servers: Mapping[str, tuple[str, int]]) -> str:
     document["servers"] = {
         name: _on_loopback(str(name), server, servers) for name, server in (document.get("servers") or {}).items()
     }
+    for name, port in (call_bridges or {}).items():
+        _probe_call_bridge(document["servers"][name], document["roles"], port)
     dumped: str = yaml.dump(document, Dumper=_TextDumper, sort_keys=False, allow_unicode=True, width=120)
     return HEADER + dumped
 
@@ -114,6 +119,15 @@ def _on_loopback(name: str, server: Mapping[str, Any], servers: Mapping[str, tup
     if "services" in server:
         rewritten["services"] = _not_probed(server["services"])
     return rewritten | {"address": address, "ssh": {**(rewritten.get("ssh") or {}), "port": port}}
+
+
+def _probe_call_bridge(server: dict[str, Any], roles: Mapping[str, Any], port: int) -> None:
+    """Say the port in the server's own entry, which wins over its roles as a whole."""
+    services = server.setdefault("services", {})
+    inherited = (roles[role].get("callbridge") for role in server.get("roles") or ())
+    form = services.get("callbridge") or next(filter(None, inherited), None)
+    if form is not None:
+        services["callbridge"] = {**(form if isinstance(form, dict) else {"certificate": form}), "port": port}
 
 
 def _known_hosts_inside(holder: Mapping[str, Any]) -> dict[str, Any]:

@@ -272,3 +272,21 @@ def test_every_server_has_to_be_in_the_lab() -> None:
 def test_an_inventory_without_servers_stays_so() -> None:
     """Nothing to point at the lab is no error."""
     assert yaml.safe_load(rewrite_inventory("version: 1\n", {})) == {"version": 1, "roles": {}, "servers": {}}
+
+
+def test_the_port_of_a_call_bridge_is_written_down() -> None:
+    """The lab's call bridge ports are said in each server's own entry, whatever form the role has."""
+    text = """
+roles: {core: {callbridge: all}, edge: {turn: all}}
+servers:
+  a: {address: x, roles: [edge, core]}
+  b: {address: y, services: {callbridge: {certificate: all, bundle: corp}}}
+  c: {address: z, roles: [edge]}
+"""
+    places = dict.fromkeys("abc", ("127.0.0.1", 2200))
+
+    servers = yaml.safe_load(rewrite_inventory(text, places, {"a": 1, "b": 2, "c": 3}))["servers"]
+
+    assert servers["a"]["services"] == {"callbridge": {"certificate": "all", "port": 1}}
+    assert servers["b"]["services"] == {"callbridge": {"certificate": "all", "bundle": "corp", "port": 2}}
+    assert servers["c"]["services"] == {}
