@@ -18,7 +18,7 @@ from cmscert.lab.pki import World
 from cmscert.lab.placing import Fleet, certificate_file
 from cmscert.lab.sketch import CertificateSketch, SlotSketch
 
-EXPIRING_LEFT: Final = timedelta(days=8)
+EXPIRING_LEFT: Final = timedelta(days=8, hours=1)  # eight whole days also when it is read a little later
 STALE_LEFT: Final = timedelta(days=25)
 _LIFE: Final = timedelta(days=90)
 _OLDER_CA: Final = "older issuing CA (lab)"

@@ -58,6 +58,16 @@ def match_unclear(case: Case) -> Iterator[Notice]:
                 yield Notice(server=sight.name, slot=wanted.slot, reason="match-unclear", message=message)
 
 
+def slot_untold(case: Case) -> Iterator[Notice]:
+    """A screen has no row for a slot: read as not bound, as screens leave out what is not set (T-30 has no bundle)."""
+    for sight in case.looked_at:
+        for wanted in sight.wanted.slots:
+            state = sight.state(service_of(wanted.slot))
+            if state is not None and wanted.slot in state.untold:
+                message = "the status screen does not mention it: taken as not bound, its way back is to unbind it"
+                yield Notice(server=sight.name, slot=wanted.slot, reason="slot-untold", message=message)
+
+
 def peer_still_refused(case: Case) -> Iterator[Notice]:
     """Somebody is refused today, and will be afterwards."""
     for view in case.views:
@@ -88,6 +98,7 @@ NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
     clock_unread,
     stopped,
     match_unclear,
+    slot_untold,
     peer_still_refused,
     old_trust_stays,
     no_way_back,

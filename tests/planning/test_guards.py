@@ -11,6 +11,7 @@ import pytest
 from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import Bundle, Policy
 from cmscert.model.names import Release
+from cmscert.model.observed import ServiceState
 from cmscert.model.plan import Plan
 from cmscert.model.readings import ABSENT, Known, Unread
 from cmscert.planning.make import make_plan
@@ -201,6 +202,17 @@ def test_match_unclear(new: Generation) -> None:
 
     assert [notice.reason for notice in plan.notices] == ["match-unclear", "match-unclear"]
     assert plan.steps == ()
+
+
+def test_slot_untold(new: Generation) -> None:
+    """A slot that its screen does not mention is said to be taken as not bound."""
+    fleet = ToyFleet()
+    core = fleet.server("core1")
+    core.wanted["callbridge/trust-c2w"] = trusting("callbridge/trust-c2w", new.corp)
+    state = ServiceState(service="callbridge", untold=("callbridge/trust-c2w", "callbridge/trust-ucm"))
+    core.overrides["screens"] = {**core.observe().screens, "callbridge": Known(state)}
+
+    assert [(n.reason, n.slot) for n in plan_of(fleet).plan.notices] == [("slot-untold", "callbridge/trust-c2w")]
 
 
 def test_old_trust_stays_only_where_there_is_some(new: Generation, old: Generation) -> None:
