@@ -138,8 +138,8 @@ class Impact:
 class Step:
     """One step.
 
-    ``after``: ids of steps that must be done and verified first. ``undo``: the way back, computed at planning time; None
-    where the step disturbs nothing, or where there is none (a notice says so).
+    ``after``: ids of steps that must be done and verified first. ``undo``: the way back, computed at planning time;
+    None where the step disturbs nothing, or where there is none (a notice says so).
     """
 
     id: str
