@@ -17,7 +17,7 @@ from pathlib import Path
 from cmscert import __version__
 from cmscert.app.fleet import PARALLEL, Reached, Sighted, entries, observe, reach
 from cmscert.app.inventory import Chosen, choose
-from cmscert.app.plan import compare
+from cmscert.app.plan import compare, missed
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
 from cmscert.apply.journal import Journal
@@ -87,16 +87,16 @@ async def apply(
     chosen = choose(inventory, now=now, select=options.select if saved is None else saved.select)
     if saved is not None:
         check_basis(saved, chosen)
-    entry = entries(chosen.loaded.logins, chosen.desired.servers, chosen.folder)
+    entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
     async with reach(entry, ports.writer, parallel=options.parallel) as reached:
-        sighted = await observe(reached, chosen.desired, entry, ports)
+        sighted = await observe(reached, chosen.fleet, entry, ports)
         planned = compare(chosen, sighted, now)
         if saved is not None:
             planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at))
         talk.show(planned.plan)
         refuse(planned.plan.refusals, options.allow)
         if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
-            return ApplyResult(plan=planned.plan, result=None, failures=sighted.failures)
+            return ApplyResult(plan=planned.plan, result=None, failures=missed(chosen, sighted))
         if not await talk.confirm(planned.plan):
             raise NotConfirmed("nothing was changed: the plan was not confirmed")
         run = _Run(ports, talk, stop, options, inventory)
@@ -144,7 +144,7 @@ async def _run(chosen: Chosen, planned: Planned, reading: _Reading, run: _Run) -
             observed=reading.sighted.observed,
             contents=planned.contents,
             keys=chosen.loaded.keys,
-            desired=chosen.desired,
+            desired=chosen.fleet,
             table=SERVICES,
             probe=run.ports.probe,
             emit=emit,
@@ -154,7 +154,9 @@ async def _run(chosen: Chosen, planned: Planned, reading: _Reading, run: _Run) -
         )
     finally:
         journal.close()
-    return ApplyResult(plan=planned.plan, result=result, failures=reading.sighted.failures, journal=journal.folder)
+    return ApplyResult(
+        plan=planned.plan, result=result, failures=missed(chosen, reading.sighted), journal=journal.folder
+    )
 
 
 def _user() -> str:

@@ -22,6 +22,7 @@ from cmscert.model.observed import ObservedServer
 from cmscert.model.readings import Unread
 from cmscert.model.secret import Secret
 from cmscert.observe.server import observe_server
+from cmscert.planning.trust import related_services
 from cmscert.transport.credentials import Credentials
 from cmscert.transport.known_hosts import KnownHosts, load_known_hosts
 from cmscert.transport.session import ReadSession
@@ -129,6 +130,7 @@ class Sighted:
 async def observe(reached: Reached[S], desired: Desired, entry: Mapping[str, Entry], ports: Ports) -> Sighted:
     """Read every server at once."""
     failures = dict(reached.failures)
+    extra = related_services(SERVICES, (slot.slot for server in desired.servers for slot in server.slots))
 
     async def one(server: WantedServer) -> ObservedServer:
         if server.name in failures:
@@ -141,6 +143,7 @@ async def observe(reached: Reached[S], desired: Desired, entry: Mapping[str, Ent
                 probe=ports.probe,
                 clock=ports.clock,
                 user=entry[server.name][0].user,
+                extra=extra,
             )
         except NodeError as error:
             failures[server.name] = error

@@ -9,15 +9,19 @@ from pathlib import Path
 from cmscert.errors import Fault, InputError
 from cmscert.inventory.load import Loaded, load
 from cmscert.model.desired import Desired
-from cmscert.planning.select import apply_selection, parse_selector
+from cmscert.planning.select import apply_selection, around, parse_selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """An inventory, and the part of it that is looked at. ``folder`` is where relative references start."""
+    """An inventory, and the part of it that was selected. ``folder`` is where relative references start.
+
+    ``fleet``: every server, with nothing wanted of what was not selected: what plans are made of.
+    """
 
     loaded: Loaded
     desired: Desired
+    fleet: Desired
     folder: Path
     select: tuple[str, ...]
 
@@ -37,4 +41,5 @@ def narrow(loaded: Loaded, inventory: Path, select: tuple[str, ...]) -> Chosen:
     if selectors and not desired.servers:
         message = f"--select {' --select '.join(select)} matches nothing in fleet {loaded.desired.fleet}"
         raise InputError([Fault(message=message, reason="selector")], hint="cmscert status shows servers and slots")
-    return Chosen(loaded=loaded, desired=desired, folder=inventory.parent, select=select)
+    fleet = around(loaded.desired, desired)
+    return Chosen(loaded=loaded, desired=desired, fleet=fleet, folder=inventory.parent, select=select)

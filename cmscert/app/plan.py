@@ -13,6 +13,7 @@ from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
 from cmscert.errors import NodeError
 from cmscert.mmp.services import SERVICES
+from cmscert.model.desired import Desired
 from cmscert.model.plan import Plan
 from cmscert.model.results import DriftReport
 from cmscert.planning.make import Planned, make_plan
@@ -34,17 +35,23 @@ class DriftResult:
     failures: Mapping[str, NodeError]
 
 
-async def look(chosen: Chosen, ports: Ports, *, parallel: int = PARALLEL) -> Sighted:
-    """Read what is selected, through sessions that cannot write."""
-    entry = entries(chosen.loaded.logins, chosen.desired.servers, chosen.folder)
+async def look(chosen: Chosen, desired: Desired, ports: Ports, *, parallel: int = PARALLEL) -> Sighted:
+    """Read the servers of ``desired``, a part of what was chosen, through sessions that cannot write."""
+    entry = entries(chosen.loaded.logins, desired.servers, chosen.folder)
     async with reach(entry, ports.reader, parallel=parallel) as reached:
-        return await observe(reached, chosen.desired, entry, ports)
+        return await observe(reached, desired, entry, ports)
+
+
+def missed(chosen: Chosen, sighted: Sighted) -> dict[str, NodeError]:
+    """Return why selected servers could not be read."""
+    selected = {server.name for server in chosen.desired.servers}
+    return {name: error for name, error in sighted.failures.items() if name in selected}
 
 
 def compare(chosen: Chosen, sighted: Sighted, moment: datetime) -> Planned:
     """Make the plan of what was read."""
     return make_plan(
-        chosen.desired,
+        chosen.fleet,
         sighted.observed,
         table=SERVICES,
         moment=moment,
@@ -61,8 +68,8 @@ async def plan(
     ``now`` is aware UTC. Raises InputError and SecretError; a server that cannot be read makes the plan incomplete.
     """
     chosen = choose(inventory, now=now, select=select)
-    sighted = await look(chosen, ports, parallel=parallel)
-    return PlanResult(plan=compare(chosen, sighted, now).plan, failures=sighted.failures)
+    sighted = await look(chosen, chosen.fleet, ports, parallel=parallel)
+    return PlanResult(plan=compare(chosen, sighted, now).plan, failures=missed(chosen, sighted))
 
 
 async def drift(
@@ -70,7 +77,7 @@ async def drift(
 ) -> DriftResult:
     """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison."""
     chosen = choose(inventory, now=now, select=select)
-    sighted = await look(chosen, ports, parallel=parallel)
+    sighted = await look(chosen, chosen.fleet, ports, parallel=parallel)
     made = compare(chosen, sighted, now).plan
     report = DriftReport(
         made_at=made.made_at,
@@ -83,4 +90,4 @@ async def drift(
         findings=made.drift,
         notices=made.notices,
     )
-    return DriftResult(report=report, failures=sighted.failures)
+    return DriftResult(report=report, failures=missed(chosen, sighted))

@@ -33,7 +33,7 @@ async def status(
 ) -> StatusResult:
     """Read every slot of the services that the inventory names. Same arguments and errors as ``plan``."""
     chosen = choose(inventory, now=now, select=select)
-    sighted = await look(chosen, ports, parallel=parallel)
+    sighted = await look(chosen, chosen.desired, ports, parallel=parallel)
     servers = tuple(server_status(server, sighted.observed[server.name]) for server in chosen.desired.servers)
     made = FleetStatus(
         made_at=now,

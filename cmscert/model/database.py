@@ -70,7 +70,7 @@ class DatabaseState:
     """``database cluster status``, read (T-50, T-51).
 
     ``status``: the word behind ``Status`` (``Enabled``, ``Error``, ``Disabled`` ...). ``error``: what stands behind
-    ``ERROR``. ``standing``: whether this server is part of a cluster now, as node or client. ``busy``: a command still works.
+    ``ERROR``. ``standing``: whether this server is part of a cluster now, as node or client. ``busy``: one still works.
     ``last_command``: as typed; ``last_state``: behind it in brackets. ``expired``: the screen says so of a certificate.
     """
 

@@ -54,6 +54,17 @@ def apply_selection(desired: Desired, selectors: tuple[Selector, ...]) -> Desire
     return replace(desired, servers=tuple(server for server in kept if server is not None))
 
 
+def around(desired: Desired, selected: Desired) -> Desired:
+    """Return the whole fleet with nothing wanted of what was not selected.
+
+    Servers outside of a selection are still looked at: their trust and identities decide in which order, and whether
+    at all, the selected slots can change.
+    """
+    kept = {server.name: server for server in selected.servers}
+    servers = (kept.get(server.name) or replace(server, slots=()) for server in desired.servers)
+    return replace(desired, servers=tuple(servers))
+
+
 def _kept(server: WantedServer, by_key: dict[str, list[Selector]]) -> WantedServer | None:
     for key, selectors in by_key.items():
         if key not in SLOT_KEYS and not _any(selectors, _values(server, key)):

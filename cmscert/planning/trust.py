@@ -6,14 +6,14 @@ trust that changes is moved in one go where that locks nobody out; otherwise as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from cmscert.model.desired import WantedIdentity
 from cmscert.model.names import service_of
 from cmscert.model.readings import Known
-from cmscert.model.services import IdentitySlot, TrustSlot
+from cmscert.model.services import IdentitySlot, ServiceTable, TrustSlot
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import accepted_by
 from cmscert.planning.sight import Sight
@@ -95,6 +95,22 @@ def find_views(sights: Mapping[str, Sight], changing: frozenset[Place]) -> tuple
                     )
                 )
     return tuple(views)
+
+
+def related_services(table: ServiceTable, slots: Iterable[str]) -> frozenset[str]:
+    """Return the services whose trust must accept any of these identity slots, or whose identities these trusts accept.
+
+    Their screens are needed on every server to plan a safe order, whether the inventory names them or not.
+    """
+    wanted = set(slots)
+    related: set[str] = set()
+    for row in table:
+        for slot in row.slots:
+            if wanted & set(slot.accepts):
+                related.add(row.name)
+            if slot.name in wanted:
+                related.update(map(service_of, slot.accepts))
+    return frozenset(related)
 
 
 def move(view: View, *, peers_unknown: bool) -> Move | None:

@@ -15,6 +15,7 @@ from cmscert.model.observed import ServiceState
 from cmscert.model.plan import Plan
 from cmscert.model.readings import ABSENT, Known, Unread
 from cmscert.planning.make import make_plan
+from cmscert.planning.trust import related_services
 from cmscert.testing.ca import ThrowAwayCa
 from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material, trusting
 
@@ -243,3 +244,9 @@ def test_unselected_servers_are_seen_and_left_alone(new: Generation, old: Genera
 
     assert {drift.server for drift in plan.drift} == {"edge1"}
     assert set(guards(plan)) == {("peer-refused", "core1"), ("peer-refused", "core2"), ("peer-refused", "edge1")}
+
+
+def test_related_services() -> None:
+    """The services at the other end of a link are known from the table alone."""
+    assert related_services(SERVICES, ["webbridge3/c2w"]) == {"callbridge", "scheduler"}
+    assert related_services(SERVICES, ["callbridge/trust-cluster", "turn"]) == {"callbridge"}

@@ -16,7 +16,7 @@ from cmscert.model.desired import (
     WantedTrust,
 )
 from cmscert.pki.certificate import Certificate
-from cmscert.planning.select import apply_selection, parse_selector
+from cmscert.planning.select import apply_selection, around, parse_selector
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LEAF = Certificate(
@@ -98,3 +98,16 @@ def test_bad_selectors(text: str) -> None:
 def test_selectors_show_as_typed() -> None:
     """A selector is shown as it was typed."""
     assert str(parse_selector("label.a=b=c")) == "label.a=b=c"
+
+
+def test_servers_around_a_selection_stay_with_nothing_wanted() -> None:
+    """What was not selected keeps its place, with no slot left."""
+    selected = apply_selection(FLEET, (parse_selector("service=turn"),))
+
+    fleet = around(FLEET, selected)
+
+    assert {each.name: [slot.slot for slot in each.slots] for each in fleet.servers} == {
+        "core1": [],
+        "core2": [],
+        "edge1": ["turn"],
+    }
