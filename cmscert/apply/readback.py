@@ -116,9 +116,7 @@ def _leaves(
         if not own and service_of(slot) != restarted:
             continue
         right = _served(predicted, slot)
-        if own and not right:
-            right = _bound(predicted, slot)
-        elif not own:
+        if not own:
             right |= _bound(predicted, slot)
         yield slot, right | _served(before, slot) if back else right
 
@@ -188,7 +186,7 @@ async def _service(
         found = state.value.binding(binding.slot)
         if binding.slot in must.untold and binding.slot in state.value.untold:
             notes.append(f"the screen does not show {binding.slot}")
-        elif same_files(found, binding) is False:
+        elif not same_files(found, binding):
             return Shortfall(why=f"{binding.slot} is bound to {_files(found)}, not to {_files(binding)}", final=True)
     if state.value.enabled != must.enabled:
         return Shortfall(why=f"{must.row.name} is {_running(state.value)}")

@@ -106,7 +106,7 @@ async def send(session: WriteSession, action: Action, attempt: Attempt, *, mater
     Raises NodeError; UnexpectedAnswer for a FAILURE line, an unknown command, or a check that says no. ``attempt``
     tells how far it came.
     """
-    moves = iter(tuple(_transfers(action)))
+    moves = _transfers(action)
     held = b""
     for line in attempt.lines:
         scribe.sending(line)
@@ -144,12 +144,8 @@ async def _moved(
     return b""
 
 
-def transfers(action: Action) -> tuple[Transfer, ...]:
-    """Return the file transfers of an action, in the order of its lines that hold no command."""
-    return tuple(_transfers(action))
-
-
 def _transfers(action: Action) -> Iterator[Transfer]:
+    """Yield the file transfers of an action, in the order of its lines that hold no command."""
     match action:
         case PutFile():
             yield "put", action.file

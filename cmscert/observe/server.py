@@ -139,8 +139,7 @@ class _Look:
         """Rows whose screens to ask before the release is certain; a guess costs a question, never an answer."""
         rows = [row for row in self.table if row.name == name]
         release = self._believed()
-        fitting = [row for row in rows if release is None or row.in_release(release)]
-        return fitting or rows[-1:]
+        return [row for row in rows if release is None or row.in_release(release)]
 
     def _believed(self) -> Release | None:
         if self.known is not None and isinstance(self.known.release, Known):
@@ -249,11 +248,7 @@ class _Look:
                     yield bound.key, bound.certificate
 
     async def _match(self, pair: Pair) -> Reading[bool]:
-        try:
-            command = pki_match(*pair)
-        except ValueError as error:
-            return Unread(str(error))
-        heard = await self.ear.text(command)
+        heard = await self.ear.text(pki_match(*pair))  # names that cannot be typed never come out of a screen
         return read_match(heard.value) if isinstance(heard, Known) else heard
 
     async def _shown(self, first: _First) -> dict[str, tuple[Reading[Chain], ...]]:

@@ -1,6 +1,6 @@
 """A node in memory that remembers what it was told: for tests of the executor, without SSH, files or waiting.
 
-Far less than the lab: four services of release 3.9, screens in the layout of T-30, T-31, T-33 and T-34. It answers
+Far less than the lab: five services of release 3.9, screens in the layout of T-30, T-31, T-33 and T-34. It answers
 through ``RecordedSession``, so a command that it does not know fails the test.
 """
 
@@ -25,9 +25,12 @@ Fault = Literal["cut", "lost", "failure", "lie", "garbage", "hang"]
 """What goes wrong with a command, once: the connection ends before it is carried out, or after; it is refused; it is
 said to be done and is not; the answer is noise; no answer ever comes."""
 
+Rows = list[tuple[str, str | None]]
+"""Labels and values of a screen; None is shown as ``none``."""
+
 ROWS = rows_for(SERVICES, Release(3, 9))
 PORTS = {"webadmin": 443, "callbridge": 5061, "webbridge3/https": 445, "webbridge3/c2w": 6000, "turn": 447}
-CLOCKLESS = {"callbridge"}  # no "Enabled" row (T-31)
+STATELESS = {"callbridge", "tls"}  # no "Enabled" row (T-31)
 
 
 @dataclass(kw_only=True)
@@ -59,11 +62,13 @@ class ToyNode:
             server=self.name, script=self._script, store=self.store, on_put=self._put, on_remove=self._remove
         )
 
-    def holds(self, slot: str, *, key: str | None = None, certificate: str | None = None, bundle: str | None = None) -> None:
+    def holds(
+        self, slot: str, *, key: str | None = None, certificate: str | None = None, bundle: str | None = None
+    ) -> None:
         """Bind files to a slot and load them."""
         service = self.services.setdefault(service_of(slot), ToyService())
         service.bound[slot] = Binding(slot=slot, key=key, certificate=certificate, bundle=bundle)
-        self._load(service)
+        self.load(service)
 
     def binding(self, slot: str) -> Binding:
         """Return what is bound to a slot."""
@@ -106,8 +111,8 @@ class ToyNode:
         if words[:2] in {("pki", "match"), ("pki", "verify")}:
             return "SUCCESS: Key and certificate match\n" if words[1] == "match" else "SUCCESS: certificate verified\n"
         row = ROWS[words[0]]
-        if words == row.status:
-            return self._screen(row) if row.name in self.services else "Unknown command\n"
+        if words in (row.status, *row.more_status):
+            return self._screen(row, words) if row.name in self.services else "Unknown command\n"
         self.carried_out.append(typed)
         service = self.services[row.name]
         match words[1:]:
@@ -115,7 +120,7 @@ class ToyNode:
                 service.enabled = False
             case ("enable" | "restart",):
                 service.enabled = row.name not in self.no_start
-                self._load(service)
+                self.load(service)
                 self._closed = self.slow
                 return f"SUCCESS: Key and certificate pair match\nSUCCESS: {row.name} enabled\n"
             case _:
@@ -131,16 +136,17 @@ class ToyNode:
             key, certificate, bundle = (*files, None, None, None)[:3]
             service.bound[slot.name] = Binding(slot=slot.name, key=key, certificate=certificate, bundle=bundle)
 
-    def _load(self, service: ToyService) -> None:
+    def load(self, service: ToyService) -> None:
+        """Let a service load the files that are bound to it."""
         for slot, bound in service.bound.items():
             content = self.store.get(bound.certificate or "")
             if isinstance(content, bytes):
                 service.loaded[slot] = read_certificates(content, file=str(bound.certificate))
 
-    def _screen(self, row: Service) -> str:
+    def _screen(self, row: Service, words: tuple[str, ...]) -> str:
         service = self.services[row.name]
-        rows = [] if row.name in CLOCKLESS else [("Enabled", str(service.enabled).lower())]
-        rows += SCREENS[row.name](self)
+        rows: Rows = [] if row.name in STATELESS else [("Enabled", str(service.enabled).lower())]
+        rows += SCREENS[words](self)
         return "".join(f"{label:<38}: {value or 'none'}\n" for label, value in rows)
 
     async def _put(self, name: str, content: bytes) -> bytes:
@@ -166,9 +172,6 @@ class ToyNode:
 async def _never() -> str:
     await asyncio.Event().wait()
     raise AssertionError("an event that nobody sets was set")
-
-
-Rows = list[tuple[str, str | None]]
 
 
 def _webadmin(node: ToyNode) -> Rows:
@@ -219,9 +222,19 @@ def _turn(node: ToyNode) -> Rows:
     ]
 
 
-SCREENS: dict[str, Callable[[ToyNode], Rows]] = {
-    "webadmin": _webadmin,
-    "callbridge": _callbridge,
-    "webbridge3": _webbridge3,
-    "turn": _turn,
+def _tls_sip(node: ToyNode) -> Rows:
+    return [("SIP trust bundle", node.binding("tls/trust-sip").bundle)]
+
+
+def _tls_ldap(node: ToyNode) -> Rows:
+    return [("LDAP trust bundle", node.binding("tls/trust-ldap").bundle)]
+
+
+SCREENS: dict[tuple[str, ...], Callable[[ToyNode], Rows]] = {
+    ("webadmin",): _webadmin,
+    ("callbridge",): _callbridge,
+    ("webbridge3",): _webbridge3,
+    ("turn",): _turn,
+    ("tls", "sip"): _tls_sip,
+    ("tls", "ldap"): _tls_ldap,
 }

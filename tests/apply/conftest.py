@@ -34,7 +34,11 @@ MOMENT = datetime(2026, 11, 23, 20, 30, tzinfo=UTC)
 @cache
 def _authority() -> tuple[ThrowAwayCa, Issued, Issued]:
     ca = ThrowAwayCa.root("Toy Root")
-    return ca, ca.issue("old.example.com", sans=["old.example.com"]), ca.issue("new.example.com", sans=["new.example.com"])
+    return (
+        ca,
+        ca.issue("old.example.com", sans=["old.example.com"]),
+        ca.issue("new.example.com", sans=["new.example.com"]),
+    )
 
 
 @dataclass(kw_only=True)

@@ -147,9 +147,7 @@ async def test_a_service_that_does_not_come_up_is_left_and_named(toy: Toy) -> No
     assert toy.outcomes(result) == {"s1": "left"}
     assert result.result == "neither"
     assert "the way back failed" in (result.steps[0].why or "")
-    assert result.by_hand == (
-        ("core1", ("webadmin disable", "webadmin certs old.key old.crt", "webadmin enable")),
-    )
+    assert result.by_hand == (("core1", ("webadmin disable", "webadmin certs old.key old.crt", "webadmin enable")),)
     assert toy.waited >= 40
 
 
@@ -159,7 +157,7 @@ async def test_a_port_that_shows_another_leaf_is_no_success(toy: Toy) -> None:
     await toy.look()
 
     async def other(_address: str, _port: int, _name: str) -> Any:
-        return toy.ca.certificate and Unread("a TLS alert")
+        return Unread("a TLS alert")
 
     node.probe = other
     result = await toy.run(toy.bind("s1", "core1", "webadmin"))
@@ -374,7 +372,6 @@ async def test_a_server_that_changed_since_the_plan_is_not_disturbed(toy: Toy, h
 def _fixed(toy: Toy) -> tuple[Step, ...]:
     """Same-name mode: save, overwrite, restart, with the ways back that a plan holds."""
     restore = RestoreFile(file="old.crt", saved_as="old-saved.crt")
-    toy.contents["sha256:" + __import__("hashlib").sha256(toy.new.certificate_pem).hexdigest()] = toy.new.certificate_pem
     put = replace(toy.put("s2", "core1", toy.new.certificate_pem, "old.crt", ("s1",)), undo=restore)
     return (
         _plain("s1", "core1", SaveFile(file="old.crt", saved_as="old-saved.crt")),
@@ -505,11 +502,24 @@ async def test_soft_stop_finishes_what_is_in_hand(toy: Toy) -> None:
 async def test_soft_stop_in_the_last_step_is_no_interruption(toy: Toy) -> None:
     """Everything was done, so it was applied."""
     toy.add("core1", "turn")
-    toy.stop.soft()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, ReplyReceived):
+            toy.stop.soft()
+
+    toy.emit = emit
+    assert (await toy.run(toy.bind("s1", "core1", "turn"))).result == "applied"
     assert toy.stop.is_soft
-    toy.stop = type(toy.stop)()
-    toy.emit = lambda _event: toy.stop.soft()
-    assert (await toy.run(toy.bind("s1", "core1", "turn"))).result == "interrupted"
+    assert not toy.stop.is_hard
+
+
+async def test_soft_stop_before_the_start_does_nothing(toy: Toy) -> None:
+    """No step starts, and the journal says so."""
+    node = toy.add("core1", "turn")
+    toy.stop.soft()
+    result = await toy.run(toy.bind("s1", "core1", "turn"))
+    assert (result.result, toy.outcomes(result)) == ("interrupted", {"s1": "skipped"})
+    assert node.session.heard == []
 
 
 async def _hard(toy: Toy, *steps: Step, hang: str) -> Any:
@@ -538,15 +548,6 @@ async def test_hard_stop_believes_what_reads_back_as_done(toy: Toy) -> None:
     """The last line was carried out although its answer never came."""
     node = toy.add("core1", "turn")
     carry_out = node._carry_out
-
-    def silent(typed: str) -> Any:
-        answer = carry_out(typed)
-        if typed != "turn enable":
-            return answer
-        node.faults["turn enable"] = ["hang"]
-        return node._script(typed)()
-
-    node._carry_out = silent
     script = node.session.script
 
     def told(typed: str) -> Any:
@@ -594,6 +595,24 @@ async def test_hard_stop_in_the_way_back_leaves_the_step(toy: Toy) -> None:
     assert toy.outcomes(result) == {"s1": "left", "s2": "left"}
     assert "the way back was interrupted" in (result.steps[1].why or "")
     assert result.by_hand[0][1][0] == "webadmin disable"
+
+
+async def test_hard_stop_does_not_wait_for_a_node_that_is_silent(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one look at what was in hand ends, too."""
+    monkeypatch.setattr("cmscert.apply.turn.LAST_LOOK", 0.02)
+    node = toy.add("core1", "turn")
+    await toy.look()
+    node.faults["turn enable"] = ["hang"]
+
+    def emit(event: Event) -> None:
+        toy.events.append(event)
+        if getattr(event, "typed", None) == "turn enable":
+            node.faults["turn"] = ["hang"]
+            asyncio.get_running_loop().call_later(0.01, toy.stop.hard)
+
+    toy.emit = emit
+    result = await toy.run(toy.bind("s1", "core1", "turn"))
+    assert toy.outcomes(result) == {"s1": "left"}
 
 
 async def test_hard_stop_before_anything_is_sent_skips(toy: Toy) -> None:
@@ -725,6 +744,143 @@ async def test_the_release_of_the_plan_counts_where_the_node_does_not_tell(toy: 
         await toy.run(toy.bind("s1", "core1", "turn"))
     toy.releases["core1"] = "3.9"
     assert (await toy.run(toy.bind("s1", "core1", "turn"))).result == "applied"
+
+
+async def test_tls_trust_is_loaded_by_a_call_bridge_restart(toy: Toy) -> None:
+    """The call bridge restarts, so its port is looked at as well, and shows what it showed before."""
+    node = toy.add("core1", "callbridge", "tls/trust-sip")
+    node.slow = 1
+    assert (await toy.run(toy.bind("s1", "core1", "tls/trust-sip"))).result == "applied"
+    assert node.carried_out == ["tls sip trust ca2.crt", "callbridge restart"]
+    assert toy.waited == pytest.approx(0.25)
+
+
+async def test_a_slot_that_the_screen_never_showed_is_told(toy: Toy) -> None:
+    """Nothing proves the binding, before and after alike: done, with a remark."""
+    toy.add("core1", "callbridge", "callbridge/trust-ucm")
+    result = await toy.run(toy.bind("s1", "core1", "callbridge/trust-ucm"))
+    assert (result.result, result.steps[0].why) == ("applied", "the screen does not show callbridge/trust-ucm")
+
+
+def _answer_after(toy: Toy, typed: str, change: Any) -> None:
+    """Change a node when a line is about to be sent."""
+
+    def emit(event: Event) -> None:
+        toy.events.append(event)
+        if event.kind == "command-sent" and event.typed == typed:
+            change()
+
+    toy.emit = emit
+
+
+SCREEN = "Enabled : true\nTLS port : {port}\nTLS cert : new.crt\nTLS key : new.key\nTLS bundle : none\n"
+
+
+@pytest.mark.parametrize(
+    ("screen", "why"),
+    [
+        ("Unknown command", "the server does not know turn any more"),
+        ("%%%", "the answer to turn shows no row that is known"),
+        (SCREEN.format(port="none"), "the port of turn answered before and is not shown any more"),
+        (SCREEN.format(port=447).replace("Enabled : true", ""), "turn is shown without its state"),
+        (SCREEN.format(port=447).replace("new.crt", "none"), "turn is bound to new.key, not to new.key, new.crt"),
+        (SCREEN.format(port=447).replace("new.", "none."), "turn is bound to none.key, none.crt, not to"),
+    ],
+)
+async def test_a_screen_that_does_not_prove_the_change_is_a_failure(toy: Toy, screen: str, why: str) -> None:
+    """Silence, noise and gaps in the screen are no success."""
+    node = toy.add("core1", "turn")
+    _answer_after(toy, "turn enable", lambda: node.answers.setdefault("turn", screen))
+    result = await toy.run(toy.bind("s1", "core1", "turn"))
+    assert why in (result.steps[0].why or "")
+    assert result.result == "neither"
+
+
+async def test_a_port_that_shows_an_empty_chain_is_no_success(toy: Toy) -> None:
+    """A handshake without a certificate proves nothing."""
+    node = toy.add("core1", "turn")
+    load_files = node.load
+
+    def load(service: Any) -> None:
+        load_files(service)
+        service.loaded["turn"] = ()
+
+    node.load = load
+    result = await toy.run(toy.bind("s1", "core1", "turn"))
+    assert "the port of turn shows nothing, not what is bound" in (result.steps[0].why or "")
+
+
+async def test_a_service_that_was_never_read_is_not_called_done(toy: Toy) -> None:
+    """Without an earlier screen there is no prediction, so nothing can equal it."""
+    toy.add("core1", "turn")
+    await toy.look()
+    toy.observed["core1"] = replace(toy.observed["core1"], screens={})
+    result = await toy.run(replace(toy.bind("s1", "core1", "turn"), impact=None, undo=None))
+    assert result.steps[0].why == "the screen of turn was not read before"
+    assert toy.outcomes(result) == {"s1": "failed"}
+
+
+async def test_a_removal_that_cannot_be_proven_is_left(toy: Toy) -> None:
+    """The list of files could not be read, so nobody knows whether they are gone."""
+    node = toy.add("core1")
+    await toy.look()
+    node.session.on_remove = lambda _name: None
+    node.session.listing = Unreachable("core1", "no TCP connection")
+    result = await toy.run(_plain("s1", "core1", RemoveFiles(files=("old.crt",))))
+    assert (result.steps[0].outcome, result.steps[0].why) == ("left", "no TCP connection")
+
+
+async def test_a_saved_copy_that_cannot_be_compared_is_put_back_anyway(toy: Toy) -> None:
+    """When the store does not tell what an overwritten file holds, the way back is sent."""
+    node = toy.add("core1", "webadmin")
+    node.faults["old.crt"] = ["lie"]
+    read = node.session.read_file
+    times = iter(range(10))
+
+    async def refuse(name: str) -> Any:
+        if name == "old.crt" and next(times) == 2:  # after the saving and the look at the upload
+            raise StoreRefused("core1", "busy")
+        return await read(name)
+
+    await toy.look()
+    node.session.read_file = refuse
+    result = await toy.run(*_fixed(toy)[:2])
+    assert toy.outcomes(result) == {"s1": "done", "s2": "undone"}
+
+
+async def test_a_full_disk_while_everything_is_ended_is_told(toy: Toy) -> None:
+    """The last look after a hard stop cannot be written down: that is raised, not swallowed."""
+    node = toy.add("core1", "turn")
+    node.faults["turn disable"] = ["hang"]
+
+    def emit(event: Event) -> None:
+        if toy.stop.is_hard:
+            raise JournalError("the journal cannot be written: no space left")
+        if event.kind == "command-sent":
+            asyncio.get_running_loop().call_later(0.01, toy.stop.hard)
+
+    toy.emit = emit
+    with pytest.raises(JournalError, match="no space left"):
+        await toy.run(toy.bind("s1", "core1", "turn"))
+
+
+async def test_a_second_cancellation_leaves_what_was_in_hand(toy: Toy) -> None:
+    """Cut off even in the last look, a step is left: nobody knows how it ended."""
+    node = toy.add("core1", "turn")
+    node.faults["turn enable"] = ["hang"]
+    await toy.look()
+    task = asyncio.ensure_future(toy.run(toy.bind("s1", "core1", "turn")))
+    while "turn enable" not in node.session.typed("do"):
+        await asyncio.sleep(0)
+    node.faults["turn"] = ["hang"]
+    task.cancel()
+    while node.faults["turn"]:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert toy.events[-1].kind == "run-ended"
+    assert toy.events[-1].result == "interrupted"
 
 
 async def test_an_empty_plan_is_applied(toy: Toy) -> None:

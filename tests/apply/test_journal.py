@@ -1,0 +1,220 @@
+"""The journal: on disk before anything happens, readable after every crash."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cmscert.apply.events import from_json, to_json
+from cmscert.apply.journal import Journal, read_journal
+from cmscert.errors import InputError, JournalError
+from cmscert.model.events import (
+    CommandSent,
+    Event,
+    ReplyReceived,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+)
+
+AT = datetime(2026, 11, 23, 20, 30, tzinfo=UTC)
+EVENTS: tuple[Event, ...] = (
+    RunStarted(at=AT, run="r", fleet="toy", steps=1),
+    StepStarted(at=AT, step="s1", server="core1", what="bind webadmin"),
+    CommandSent(at=AT, step="s1", server="core1", typed="webadmin disable"),
+    ReplyReceived(at=AT, step="s1", server="core1", typed="webadmin disable", shown="\x1b ü\n", seconds=0.25),
+    StepEnded(at=AT, step="s1", server="core1", outcome="failed", why="FAILURE"),
+    StepStarted(at=AT, step="s1", server="core1", what="bind webadmin", undoing=True),
+    StepEnded(at=AT, step="s1", server="core1", outcome="undone"),
+    RunEnded(at=AT, run="r", result="rolled-back", why="core1"),
+)
+
+
+def written(folder: Path, *events: Event) -> Path:
+    """Write a journal and return its file."""
+    journal = Journal.create(folder, "20261123T203000Z-abc123", {"format": "x"}, {"user": "me"})
+    for event in events:
+        journal.append(event)
+    journal.close()
+    return journal.path
+
+
+def test_what_was_written_reads_back(tmp_path: Path) -> None:
+    """Header, every kind of event, and that the run came to its end."""
+    view = read_journal(written(tmp_path / "state", *EVENTS))
+    assert view.header == {"user": "me"}
+    assert view.events == EVENTS
+    assert not view.torn
+    assert view.whole
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    """Folders are 0700, files 0600, whatever the mask of the process."""
+    before = os.umask(0)
+    try:
+        path = written(tmp_path / "state", *EVENTS)
+    finally:
+        os.umask(before)
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent, path.parent / "plan.json")}
+    assert modes == {"journal.jsonl": 0o600, "20261123T203000Z-abc123": 0o700, "plan.json": 0o600}
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert json.loads((path.parent / "plan.json").read_text()) == {"format": "x"}
+
+
+def test_every_line_is_on_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One write and one fdatasync a line, in that order."""
+    calls: list[str] = []
+    write, sync = os.write, os.fdatasync
+    monkeypatch.setattr(os, "write", lambda *given: (calls.append("write"), write(*given))[1])
+    monkeypatch.setattr(os, "fdatasync", lambda *given: (calls.append("sync"), sync(*given))[1])
+    journal = Journal.create(tmp_path, "r", {}, {})
+    calls.clear()
+    journal.append(EVENTS[0])
+    assert calls == ["write", "sync"]
+    journal.close()
+
+
+def test_a_run_id_names_one_run(tmp_path: Path) -> None:
+    """A second run of the same id is refused, and an id cannot lead out of the folder."""
+    Journal.create(tmp_path, "r", {}, {}).close()
+    with pytest.raises(JournalError, match="File exists"):
+        Journal.create(tmp_path, "r", {}, {})
+    for bad in ("../r", "", "a/b", ".hidden", "x" * 81):
+        with pytest.raises(ValueError, match="a run id has"):
+            Journal.create(tmp_path, bad, {}, {})
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file where the folder must be gives a journal error with a way out."""
+    (tmp_path / "state").write_text("")
+    with pytest.raises(JournalError, match="cannot be written") as told:
+        Journal.create(tmp_path / "state", "r", {}, {})
+    assert told.value.hint is not None
+    assert "--state-dir" in told.value.hint
+
+
+@pytest.mark.parametrize("how", ["error", "short", "sync"])
+def test_after_one_error_nothing_more_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A full disk ends the journal for good, so that it cannot continue behind a hole."""
+    journal = Journal.create(tmp_path, "r", {}, {})
+    write = os.write
+
+    def full(*_given: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if how == "short":
+            patch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:5]))
+        else:
+            patch.setattr(os, "write" if how == "error" else "fdatasync", full)
+        with pytest.raises(JournalError, match="No space left|only a part"):
+            journal.append(EVENTS[0])
+    with pytest.raises(JournalError, match="cannot be written"):
+        journal.append(EVENTS[1])
+    journal.close()
+    view = read_journal(journal.path)
+    assert view.torn == (how == "short")
+    assert not view.whole
+
+
+def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
+    """Closing twice is fine, appending afterwards is not."""
+    journal = Journal.create(tmp_path, "r", {}, {})
+    journal.close()
+    journal.close()
+    with pytest.raises(JournalError, match="it is closed"):
+        journal.append(EVENTS[0])
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(min_value=0))
+def test_a_torn_last_line_is_read_over(tmp_path: Path, cut: int) -> None:
+    """Wherever the file ends, all whole lines are read, and a rest is told."""
+    path = tmp_path / "runs" / "20261123T203000Z-abc123" / "journal.jsonl"
+    whole = (path if path.exists() else written(tmp_path, *EVENTS)).read_bytes()
+    kept = whole[: cut % (len(whole) + 1)]
+    torn = tmp_path / "torn.jsonl"
+    torn.write_bytes(kept)
+    view = read_journal(torn)
+    lines = kept.count(b"\n")
+    assert view.events == EVENTS[: max(0, lines - 1)]
+    assert view.torn == (not kept.endswith(b"\n") and bool(kept))
+
+
+def test_a_last_line_with_a_wrong_sum_is_torn(tmp_path: Path) -> None:
+    """A crash may leave a line of the right length with other bytes."""
+    path = written(tmp_path, *EVENTS)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"why":"core1"', b'"why":"core2"'))
+    view = read_journal(path)
+    assert view.torn
+    assert view.events == EVENTS[:-1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: lines[:2] + [b"\0" * 30] + lines[3:],
+        lambda lines: lines[:2] + lines[3:],
+        lambda lines: lines[:2] + [lines[2].replace(b"bind", b"bond")] + lines[3:],
+        lambda lines: lines[:2] + [b'{"n":2,"sum":"x","event":[]}'] + lines[3:],
+        lambda lines: lines[:2] + [b"[]"] + lines[3:],
+        lambda lines: lines[:2] + [b"[" * 100_000] + lines[3:],
+    ],
+)
+def test_damage_before_the_last_line_is_an_error_with_its_place(tmp_path: Path, damage: Any) -> None:
+    """A hole in the middle is no crash: somebody changed the file."""
+    path = written(tmp_path, *EVENTS)
+    path.write_bytes(b"\n".join(damage(path.read_bytes().split(b"\n"))))
+    with pytest.raises(InputError, match="the line is damaged") as told:
+        read_journal(path)
+    assert told.value.faults[0].line == 3
+
+
+def test_a_journal_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The fault names the file."""
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_journal(tmp_path / "no.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"kind": "unknown"}, "no event is of the kind"),
+        ({"more": 1}, "has other fields"),
+        ({"at": "yesterday"}, "isoformat"),
+        ({"step": 1}, "step does not hold"),
+        ({"outcome": "fine"}, "outcome does not hold"),
+        ({"outcome": []}, "outcome does not hold"),
+        ({"why": 1}, "why does not hold"),
+    ],
+)
+def test_values_that_are_no_event_are_refused(change: dict[str, object], why: str) -> None:
+    """Kind, fields, forms and words are checked."""
+    with pytest.raises(ValueError, match=why):
+        from_json({**to_json(EVENTS[4]), **change})
+
+
+@pytest.mark.parametrize(
+    ("event", "change"),
+    [
+        (EVENTS[0], {"steps": True}),
+        (EVENTS[1], {"undoing": 1}),
+        (EVENTS[3], {"seconds": "1"}),
+        (EVENTS[7], {"result": "x"}),
+    ],
+)
+def test_numbers_and_truth_values_are_told_apart(event: Event, change: dict[str, object]) -> None:
+    """True is no count, and 1 is no truth value."""
+    with pytest.raises(ValueError, match="does not hold"):
+        from_json({**to_json(event), **change})
