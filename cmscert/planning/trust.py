@@ -57,7 +57,8 @@ class Move:
     """How a trust changes.
 
     ``first``: what it holds before identities rotate (None: nothing to do then). ``waits``: identities that must wait
-    for ``first``. ``prune_after``: identities that must have rotated before ``wanted`` can be bound.
+    for ``first`` (where nothing is bound today, nobody is locked out). ``prune_after``: identities that must have rotated
+    before ``wanted`` can be bound.
     """
 
     view: View
@@ -124,7 +125,7 @@ def move(view: View, *, peers_unknown: bool) -> Move | None:
     waits = tuple(
         peer.place
         for peer in rotating
-        if not view.accepts(view.found, peer.after) and view.accepts(view.wanted, peer.after)
+        if peer.before and not view.accepts(view.found, peer.after) and view.accepts(view.wanted, peer.after)
     )
     needs_old = tuple(
         peer.place

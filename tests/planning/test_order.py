@@ -140,3 +140,14 @@ def test_one_at_a_time(draws: st.DataObject, new: Generation, aged: Generation, 
 
 def _trust_only(step: Step) -> bool:
     return all("/trust" in slot for slot in (step.slot or "").split(", "))
+
+
+def test_new_fleet_stops_each_service_once(new: Generation) -> None:
+    """Where nothing is bound yet nobody is locked out, so trust and identity of a service go together."""
+    fleet = cluster(new)
+    for server in fleet.servers.values():
+        server.bound, server.files, server.keys, server.served = {}, {}, {}, {}
+    plan = plan_of(fleet).plan
+    stops = [(step.server, step.action.service) for step in plan.steps if isinstance(step.action, Rebind)]
+
+    assert len(stops) == len(set(stops)) == 10
