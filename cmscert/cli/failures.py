@@ -39,10 +39,11 @@ def usage(error: click.ClickException, output: Output) -> int:
     return USAGE
 
 
-def interrupted(output: Output) -> int:
-    """Tell of an interrupt before anything was begun."""
-    output.say("interrupted: nothing was changed")
-    _plain(output, INTERRUPTED, "interrupted", "interrupted: nothing was changed")
+def interrupted(output: Output, *, begun: bool = False) -> int:
+    """Tell of an interrupt. ``begun``: a run was under way, and its journal says how far it came."""
+    message = "interrupted: " + ("the journal says what was done" if begun else "nothing was changed")
+    output.say(message)
+    _plain(output, INTERRUPTED, "interrupted", message)
     return INTERRUPTED
 
 

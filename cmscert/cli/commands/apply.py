@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmscert.cli.exit_codes import DONE, NEITHER, NODE, RESULT_CODES, code_of, first_of
-from cmscert.cli.failures import handled
+from cmscert.cli.failures import handled, interrupted
 from cmscert.cli.options import INVENTORY, PARALLEL, READING, talks
 from cmscert.cli.output import Output
 from cmscert.errors import JournalError, NotConfirmed, RefusedError
@@ -72,6 +72,8 @@ def command(
         return handled(error, output, code=first_of([code_of(error), NODE * conversation.incomplete]))
     except JournalError as error:
         return handled(error, output, code=NEITHER if conversation.begun else code_of(error))
+    except KeyboardInterrupt:
+        return interrupted(output, begun=conversation.begun)
     return told(output, made)
 
 
