@@ -30,6 +30,11 @@ Rows = list[tuple[str, str | None]]
 
 ROWS = rows_for(SERVICES, Release(3, 9))
 PORTS = {"webadmin": 443, "callbridge": 5061, "webbridge3/https": 445, "webbridge3/c2w": 6000, "turn": 447}
+WRONG: dict[Fault, str] = {
+    "failure": "FAILURE: it is refused\n",
+    "lie": "SUCCESS: it is done\n",
+    "garbage": "%%% noise %%%",
+}
 STATELESS = {"callbridge", "tls"}  # no "Enabled" row (T-31)
 
 
@@ -44,7 +49,11 @@ class ToyService:
 
 @dataclass(kw_only=True)
 class ToyNode:
-    """One node. ``faults``: by command as typed, put or removed name. ``slow``: probes that find a closed port first."""
+    """One node.
+
+    ``faults``: by command as typed, or by name put or removed. ``slow``: probes that find a closed port after a start.
+    ``answers``: fixed texts by command. ``no_start``: services that do not come up.
+    """
 
     name: str
     address: str = "10.0.0.11"
@@ -89,22 +98,13 @@ class ToyNode:
     def _script(self, typed: str) -> str | NodeError | Callable[[], str | Awaitable[str]]:
         faults = self.faults.get(typed)
         fault = faults.pop(0) if faults else None
-        match fault:
-            case "cut":
-                return ConnectionLost(self.name, "the connection ended")
-            case "lost":
+        if fault in {"cut", "lost"}:
+            if fault == "lost":
                 self._carry_out(typed)
-                return ConnectionLost(self.name, "the connection ended")
-            case "failure":
-                return "FAILURE: it is refused\n"
-            case "lie":
-                return "SUCCESS: it is done\n"
-            case "garbage":
-                return "%%% noise %%%"
-            case "hang":
-                return _never
-            case None:
-                return self.answers[typed] if typed in self.answers else self._carry_out(typed)
+            return ConnectionLost(self.name, "the connection ended")
+        if fault is not None:
+            return WRONG.get(fault, _never)
+        return self.answers[typed] if typed in self.answers else self._carry_out(typed)
 
     def _carry_out(self, typed: str) -> str:
         words = tuple(typed.split())

@@ -6,9 +6,9 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +27,7 @@ from cmscert.model.events import (
     StepStarted,
 )
 
+Damage = Callable[[list[bytes]], list[bytes]]
 AT = datetime(2026, 11, 23, 20, 30, tzinfo=UTC)
 EVENTS: tuple[Event, ...] = (
     RunStarted(at=AT, run="r", fleet="toy", steps=1),
@@ -109,7 +110,7 @@ def test_after_one_error_nothing_more_is_written(tmp_path: Path, monkeypatch: py
     journal = Journal.create(tmp_path, "r", {}, {})
     write = os.write
 
-    def full(*_given: Any) -> int:
+    def full(*_given: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -117,7 +118,7 @@ def test_after_one_error_nothing_more_is_written(tmp_path: Path, monkeypatch: py
             patch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:5]))
         else:
             patch.setattr(os, "write" if how == "error" else "fdatasync", full)
-        with pytest.raises(JournalError, match="No space left|only a part"):
+        with pytest.raises(JournalError, match=r"No space left|only a part"):
             journal.append(EVENTS[0])
     with pytest.raises(JournalError, match="cannot be written"):
         journal.append(EVENTS[1])
@@ -164,15 +165,15 @@ def test_a_last_line_with_a_wrong_sum_is_torn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda lines: lines[:2] + [b"\0" * 30] + lines[3:],
-        lambda lines: lines[:2] + lines[3:],
-        lambda lines: lines[:2] + [lines[2].replace(b"bind", b"bond")] + lines[3:],
-        lambda lines: lines[:2] + [b'{"n":2,"sum":"x","event":[]}'] + lines[3:],
-        lambda lines: lines[:2] + [b"[]"] + lines[3:],
-        lambda lines: lines[:2] + [b"[" * 100_000] + lines[3:],
+        lambda lines: [*lines[:2], b"\0" * 30, *lines[3:]],
+        lambda lines: [*lines[:2], *lines[3:]],
+        lambda lines: [*lines[:2], lines[2].replace(b"bind", b"bond"), *lines[3:]],
+        lambda lines: [*lines[:2], b'{"n":2,"sum":"x","event":[]}', *lines[3:]],
+        lambda lines: [*lines[:2], b"[]", *lines[3:]],
+        lambda lines: [*lines[:2], b"[" * 100_000, *lines[3:]],
     ],
 )
-def test_damage_before_the_last_line_is_an_error_with_its_place(tmp_path: Path, damage: Any) -> None:
+def test_damage_before_the_last_line_is_an_error_with_its_place(tmp_path: Path, damage: Damage) -> None:
     """A hole in the middle is no crash: somebody changed the file."""
     path = written(tmp_path, *EVENTS)
     path.write_bytes(b"\n".join(damage(path.read_bytes().split(b"\n"))))

@@ -304,7 +304,7 @@ async def test_a_node_that_answers_no_command_but_lists_files_is_no_stranger(wor
 
 
 async def test_missing_and_half_bound_pairs_are_not_compared(world: World) -> None:
-    """pki match is asked only when both files are there and both are bound."""
+    """The command pki match is asked only when both files are there and both are bound."""
     del world.store["core.key"]
     assert (await world.look()).matches == {}
     other = World()
