@@ -57,8 +57,8 @@ class Move:
     """How a trust changes.
 
     ``first``: what it holds before identities rotate (None: nothing to do then). ``waits``: identities that must wait
-    for ``first`` (where nothing is bound today, nobody is locked out). ``prune_after``: identities that must have rotated
-    before ``wanted`` can be bound.
+    for ``first`` (where nothing is bound today, nobody is locked out). ``prune_after``: identities that must have
+    rotated before ``wanted`` can be bound.
     """
 
     view: View
