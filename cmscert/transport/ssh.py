@@ -1,0 +1,237 @@
+"""A session with one node: SSH and SFTP, for the whole run, with what is retried and what never is.
+
+Reading is retried once on a new connection. A change is sent once; only where it is certain that its first byte was
+never sent (the node opened no channel for it) is it sent on a new connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from cmscert.errors import ConnectionLost, NotACms, UnexpectedAnswer
+from cmscert.mmp.replies import clean
+from cmscert.model.commands import Command, Effect, Reply
+from cmscert.model.login import Login
+from cmscert.transport.credentials import Credentials
+from cmscert.transport.faults import late, lost, lost_in_change, too_long, unexpected
+from cmscert.transport.intake import Intake
+from cmscert.transport.known_hosts import KnownHosts, load_known_hosts
+from cmscert.transport.line import DeniedError, Line, LostError, RefusedError
+from cmscert.transport.login import log_in
+from cmscert.transport.pace import PAUSES
+from cmscert.transport.session import ReadSession, WriteSession
+from cmscert.transport.shell import OTHER_QUESTION, Shell, open_shell
+from cmscert.transport.store import Store
+
+__all__ = ["Credentials", "KnownHosts", "NodeSession", "connect", "connect_reader", "load_known_hosts"]
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def connect(login: Login, credentials: Credentials, known_hosts: KnownHosts) -> AsyncIterator[WriteSession]:
+    """Log in to a node, and out at the end. Raises NodeError. How many log in at a time is the caller's business."""
+    session = NodeSession(login, credentials, known_hosts)
+    try:
+        await session.open()
+        yield session
+    finally:
+        await session.close()
+
+
+@asynccontextmanager
+async def connect_reader(login: Login, credentials: Credentials, known_hosts: KnownHosts) -> AsyncIterator[ReadSession]:
+    """Log in to a node for reading only. Raises NodeError."""
+    async with connect(login, credentials, known_hosts) as session:
+        yield session
+
+
+class NodeSession:
+    """Implements ``WriteSession``. One connection, opened again when it has ended and something is to be sent."""
+
+    def __init__(self, login: Login, credentials: Credentials, known_hosts: KnownHosts) -> None:
+        self._login = login
+        self._credentials = credentials
+        self._known_hosts = known_hosts
+        self._open_line: Line | None = None
+        self._line_lock = asyncio.Lock()
+        self._commands_denied = False
+        self._shell: Shell | None = None
+        self._shell_lock = asyncio.Lock()
+        self._seconds = login.timeouts.answer
+        self._store = Store(login.server, seconds=self._seconds, shared=self._line, second=self._log_in)
+        self._finished = False
+
+    @property
+    def server(self) -> str:
+        """The server's name in the inventory."""
+        return self._login.server
+
+    async def open(self) -> None:
+        """Log in now, so that a refusal shows before anything else."""
+        await self._line()
+
+    async def close(self) -> None:
+        """Log out. Nothing can be sent any more."""
+        self._finished = True
+        await self._store.close()
+        if self._open_line is not None:
+            await self._open_line.close()
+
+    async def ask(self, command: Command) -> Reply:
+        """Send a READ command; once more on a new connection when the first one ends. Raises ValueError, NodeError."""
+        if command.effect is not Effect.READ:
+            raise ValueError(f"'{command}' changes the server: ask takes commands that read")
+        return await self._reading(f"'{command}'", lambda: self._send(command))
+
+    async def do(self, command: Command) -> Reply:
+        """Send a CHANGE command, once. Raises ValueError, NodeError."""
+        if command.effect is not Effect.CHANGE:
+            raise ValueError(f"'{command}' changes nothing: do takes commands that change")
+        return await self._changing(f"'{command}'", lambda: self._send(command))
+
+    async def list_files(self) -> tuple[str, ...]:
+        """Return the names in the node's flat store, sorted. Raises NodeError."""
+        return await self._reading("the list of files", self._store.names)
+
+    async def read_file(self, name: str) -> bytes | None:
+        """Return a file's bytes, None when there is no such file. Raises NodeError."""
+        return await self._reading(f"reading {name}", lambda: self._store.read(name))
+
+    async def read_tail(self, name: str, size: int) -> bytes | None:
+        """Return at most the last ``size`` bytes of a file, None when there is none. Raises NodeError."""
+        return await self._reading(f"reading the end of {name}", lambda: self._store.tail(name, size))
+
+    async def put_file(self, name: str, data: bytes) -> None:
+        """Upload a file, replacing one of the same name. Raises NodeError."""
+        await self._changing(f"writing {name}", lambda: self._store.put(name, data))
+
+    async def remove_file(self, name: str) -> None:
+        """Remove a file; silently fine when it is not there. Raises NodeError."""
+        await self._changing(f"removing {name}", lambda: self._store.remove(name))
+
+    async def _reading(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await attempt()
+        except LostError:
+            try:
+                return await attempt()
+            except LostError as error:
+                raise lost(self.server, what) from error
+
+    async def _changing(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await attempt()
+        except LostError as error:
+            if error.started:
+                raise lost_in_change(self.server, what, started=True) from error
+        try:
+            return await attempt()
+        except LostError as error:
+            raise lost_in_change(self.server, what, started=error.started) from error
+
+    async def _line(self) -> Line:
+        async with self._line_lock:
+            if self._open_line is None or self._open_line.closed:
+                self._open_line = await self._log_in()
+            return self._open_line
+
+    async def _log_in(self) -> Line:
+        if self._finished:
+            raise ConnectionLost(self.server, "the session is closed", hint="open a new one")
+        return await log_in(self._login, self._credentials, self._known_hosts)
+
+    async def _send(self, command: Command) -> Reply:
+        """Send a command the way that this node and this command need."""
+        if not command.typed.isprintable():
+            raise ValueError("a command line holds a control character")
+        began = time.monotonic()
+        text: str | None = None
+        if not command.confirms and not self._commands_denied:
+            try:
+                text = await self._by_channel(command)
+            except DeniedError:
+                self._commands_denied = True
+        if text is None:
+            text = await self._by_shell(command)
+        return Reply(command=command, text=text, seconds=time.monotonic() - began)
+
+    async def _by_channel(self, command: Command) -> str:
+        """Run a command on a channel of its own; stdout and stderr are the answer, the exit status is not ([S1])."""
+
+        async def run(line: Line) -> str:
+            async with line.pace:
+                return await self._exec(line, command)
+
+        return await self._paced(command, run)
+
+    async def _by_shell(self, command: Command) -> str:
+        async with self._shell_lock:
+            if self._shell is None or self._shell.closed:
+                try:
+                    self._shell = await self._paced(command, self._new_shell)
+                except DeniedError as error:
+                    raise NotACms(
+                        self.server,
+                        "it logs the user in but gives no command line",
+                        hint="check the address, and that the user is an administrator of the MMP",
+                    ) from error
+            return await self._shell.ask(command, seconds=self._seconds)
+
+    async def _new_shell(self, line: Line) -> Shell:
+        return await open_shell(self.server, line, seconds=self._login.timeouts.login)
+
+    async def _paced(self, command: Command, use: Callable[[Line], Awaitable[T]]) -> T:
+        """Open a channel again after a pause while the node refuses it: nothing has been sent by then."""
+        for pause in PAUSES:
+            line = await self._line()
+            try:
+                return await use(line)
+            except RefusedError:
+                line.pace.refused()
+                if not line.pace.busy:
+                    self._give_way()
+                await asyncio.sleep(pause)
+        try:
+            return await use(await self._line())
+        except RefusedError as error:
+            raise UnexpectedAnswer(
+                self.server,
+                f"it refused a channel for '{command}' {len(PAUSES) + 1} times; the command was not sent",
+                hint="it has too many sessions open: end some, then try again",
+            ) from error
+
+    def _give_way(self) -> None:
+        """A node that refuses the only command under way may count our idle shell or file session."""
+        if not self._store.give_way() and self._shell is not None and not self._shell_lock.locked():
+            self._shell.close()
+
+    async def _exec(self, line: Line, command: Command) -> str:
+        intake: Intake | None = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                intake = await line.open(command.typed)
+                line.pace.accepted()
+                raw = await intake.whole()
+        except TimeoutError as error:
+            if intake is None:
+                line.abort()  # a channel that is neither opened nor refused: the node hangs
+                raise late(self.server, command, self._seconds) from error
+            intake.close()
+            text = clean(bytes(intake.text))
+            if OTHER_QUESTION.search(text.rstrip().rpartition("\n")[2]):
+                raise unexpected(self.server, command, text) from error
+            raise late(self.server, command, self._seconds) from error
+        except asyncio.CancelledError:
+            if intake is not None:
+                intake.close()
+            raise
+        if intake.overflown:
+            raise too_long(self.server, command)
+        if not intake.eof and (intake.cut or line.closed):
+            raise LostError(started=True)
+        return clean(raw)
