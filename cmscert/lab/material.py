@@ -34,8 +34,11 @@ def certificates(content: bytes) -> tuple[x509.Certificate, ...]:
     A marker counts only on a line of its own, so two blocks without a line end between them spoil the file, as they do
     for OpenSSL. DER is taken for a single certificate [MEM].
     """
+    found = _BLOCK.findall(content)
+    if any(block.count(b"-----BEGIN ") > 1 for block in found):
+        raise UnreadableError("a marker does not stand on a line of its own")
     try:
-        blocks = [x509.load_pem_x509_certificate(block) for block in _BLOCK.findall(content)]
+        blocks = [x509.load_pem_x509_certificate(block) for block in found]
         if not blocks:
             blocks = [x509.load_der_x509_certificate(content)]
     except (ValueError, TypeError) as error:

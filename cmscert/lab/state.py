@@ -84,6 +84,9 @@ class Machine:
             for listening in service.listening.values():
                 listening.listener.release()
         await asyncio.gather(*rising, return_exceptions=True)
+        for service in self.services.values():
+            for listening in service.listening.values():
+                await listening.listener.closed()
 
     def take_down(self, name: str) -> None:
         """Stop a service at once."""

@@ -7,8 +7,9 @@ import contextlib
 import socket
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -85,24 +86,26 @@ def _present(context: ssl.SSLContext, loaded: Loaded) -> None:
         context.load_cert_chain(path, password="")
 
 
-class _Greeter(asyncio.Protocol):
-    """Keeps a connection open and says no more than its greeting."""
+class _Silent(asyncio.Protocol):
+    """Keeps a connection open; what arrives is dropped."""
 
-    def __init__(self, greeting: bytes, connections: set[asyncio.BaseTransport]) -> None:
-        self._greeting = greeting
-        self._connections = connections
-        self._transport: asyncio.BaseTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._connections.add(transport)
-        if self._greeting:
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.write(self._greeting)
+    def __init__(self, forget: Callable[[], None]) -> None:
+        self._forget = forget
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it with the reason
-        assert self._transport is not None
-        self._connections.discard(self._transport)
+        self._forget()
+
+
+class _Door(asyncio.Protocol):
+    """A connection before TLS: the listener knows it from its first moment, so that a stop ends it too."""
+
+    def __init__(self, admit: Callable[[asyncio.Transport], None]) -> None:
+        self._admit = admit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()  # the first bytes are for TLS
+        self._admit(transport)
 
 
 class Listener:
@@ -112,7 +115,8 @@ class Listener:
         self._bind = bind
         self._kept: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.BaseTransport] = set()
+        self._connections: set[asyncio.Transport] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self.port = 0
 
     def keep(self, port: int) -> None:
@@ -134,15 +138,36 @@ class Listener:
     async def open(self, context: ssl.SSLContext, *, greeting: bytes = b"") -> None:
         """Listen on the kept port. Raises OSError when another service of the node has it."""
         assert self._kept is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Greeter(greeting, self._connections),
+        loop = asyncio.get_running_loop()
+
+        def admit(transport: asyncio.Transport) -> None:
+            self._connections.add(transport)
+            handshake = loop.create_task(self._secure(transport, context, greeting))
+            self._handshakes.add(handshake)
+            handshake.add_done_callback(self._handshakes.discard)
+
+        self._server = await loop.create_server(
+            lambda: _Door(admit),
             sock=self._kept,
-            ssl=context,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
             start_serving=False,  # so that a cancelled open leaves a server that close() knows
         )
         self._kept = None
         await self._server.start_serving()
+
+    async def _secure(self, plain: asyncio.Transport, context: ssl.SSLContext, greeting: bytes) -> None:
+        forget = partial(self._connections.discard, plain)
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                plain, _Silent(forget), context, server_side=True, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+            )
+        except OSError:  # the client does not like what it sees, or is not liked
+            plain.abort()
+            forget()
+            return
+        if secured is None:  # closed meanwhile
+            forget()
+        elif greeting:
+            secured.write(greeting)
 
     def close(self) -> None:
         """Stop listening, end the connections, keep the port."""
@@ -151,10 +176,14 @@ class Listener:
         self._server.close()
         self._server = None
         for transport in tuple(self._connections):
-            assert isinstance(transport, asyncio.WriteTransport)
             transport.abort()
         with contextlib.suppress(OSError):  # taken meanwhile: the next open says so
             self.keep(self.port)
+
+    async def closed(self) -> None:
+        """Wait for handshakes that a close has cut off."""
+        while self._handshakes:
+            await asyncio.wait(self._handshakes)
 
     def release(self) -> None:
         """Give the port back."""
