@@ -94,7 +94,8 @@ class Certificates:
             for braces in _BRACES.finditer(text):
                 found = found or braces[1] in _WORDS
                 if braces[1] not in _WORDS:
-                    hint = suggestion(braces[1] or "", _WORDS, listing=False) or "; known are {fqdn} and {name}"
+                    words = [f"{{{word}}}" for word in _WORDS]
+                    hint = suggestion(braces[0], words, listing=False) or f"; known are {' and '.join(words)}"
                     self.checking.add(place, f"{braces[0]} stands for nothing{hint}", reason="unknown-template")
         return found
 

@@ -47,8 +47,9 @@ class Checking:
         """Note a fault when a name is not declared in a section; tell whether it is."""
         if name in names or (section, name) in self.removed:
             return True
-        what = section.removesuffix("s")
-        self.add(keys, f"{what} {name} is not declared{suggestion(name, names)}", reason="unknown-reference")
+        verb = "known" if section == "services" else "declared"
+        message = f"{section.removesuffix('s')} {name} is not {verb}{suggestion(name, names)}"
+        self.add(keys, message, reason="unknown-reference")
         return False
 
     def material(self, keys: KeyPath, written: str) -> Path:

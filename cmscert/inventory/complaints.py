@@ -11,6 +11,7 @@ from pydantic import BaseModel, Tag, ValidationError
 
 from cmscert.errors import Fault
 from cmscert.inventory.document import Document, KeyPath
+from cmscert.inventory.fields import BRANCH
 
 _WORDS = {
     "string_type": "must be a text",
@@ -52,7 +53,7 @@ def suggestion(word: str, known: Iterable[str], *, listing: bool = True) -> str:
 
 def key_path(location: tuple[str | int, ...]) -> KeyPath:
     """Return pydantic's location without its own marks: tags of unions, and ``[key]`` for a key."""
-    return tuple(part for part in location if part != "[key]" and not str(part).startswith("<"))
+    return tuple(part for part in location if part != "[key]" and not str(part).startswith(BRANCH))
 
 
 def faults_of(error: ValidationError, document: Document, form: type[BaseModel]) -> Iterator[Fault]:
@@ -97,7 +98,7 @@ def _fields(form: type[BaseModel], words: list[str | int]) -> list[str]:
 
 def _below(kind: object, word: str | int) -> object:
     kind = _plain(kind, word)
-    if isinstance(word, str) and word.startswith("<"):
+    if isinstance(word, str) and word.startswith(BRANCH):
         return kind
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         name = str(word)
@@ -107,7 +108,7 @@ def _below(kind: object, word: str | int) -> object:
 
 
 def _plain(kind: object, word: str | int | None) -> object:
-    """Take off Annotated and ``| None``; with a tag ``<word>``, choose that branch of a union."""
+    """Take off Annotated and ``| None``; with the name of a branch, choose that branch of a union."""
     while True:
         origin = get_origin(kind)
         if origin is Annotated:

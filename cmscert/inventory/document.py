@@ -275,7 +275,7 @@ class _Builder:
         for key, child in node.value:
             if key.tag == _MERGE:
                 merged = {**self._merged(child, path), **merged}
-            elif not isinstance(key, yaml.ScalarNode) or key.tag not in _SCALARS:
+            elif not isinstance(key, yaml.ScalarNode) or key.tag not in _SCALARS or "\0" in key.value:
                 self._add(key, path, "a key must be plain text")
             elif key.value in own or (*path, key.value) in self.empties:
                 self._add(key, (*path, key.value), "this key stands here twice", "duplicate-key")

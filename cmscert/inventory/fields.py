@@ -9,7 +9,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -52,7 +52,10 @@ _PRINTABLE = rule(
     r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,4096}",
     "use at least one character, at most 4096, and no control characters",
 )
-_ADDRESS = rule(r"[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,254}", "use a host name or an IP address, without a port")
+_ADDRESS = rule(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}|(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,15})?",
+    "use a host name or an IP address, without a port",
+)
 _FQDN = rule(rf"(?=.{{1,253}}$){_HOST.pattern}", "use a full host name")
 _RELEASE = rule(r"\d{1,2}\.\d{1,2}(?:\.\d{1,4}){0,3}", 'use a release like "3.9"')
 _INTERFACE = rule(r"[a-z][a-z0-9]{0,7}", "use the name of an interface, such as a")
@@ -111,12 +114,21 @@ Share = Annotated[
 Day = Annotated[str, PlainValidator(_day), _schema(type="string", format="date")]
 
 
+BRANCH = "\0"
+"""Begins the names of branches of a choice in pydantic's locations; no key of a document holds it."""
+
+
+def branch(word: str) -> Tag:
+    """Name a branch of a choice."""
+    return Tag(BRANCH + word)
+
+
 def tag_by(choose: Callable[[object], str | None]) -> Callable[[Any], str | None]:
-    """Name the branches of a choice ``<so>``: messages leave such words out of the path of keys."""
+    """Make a discriminator of a function that returns the word of a branch."""
 
     def tag(value: object) -> str | None:
         word = choose(value)
-        return None if word is None else f"<{word}>"
+        return None if word is None else BRANCH + word
 
     return tag
 

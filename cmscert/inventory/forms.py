@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, WithJsonSchema
+from pydantic import Discriminator, Field, WithJsonSchema
 
 from cmscert.inventory.fields import (
     Address,
@@ -24,6 +24,7 @@ from cmscert.inventory.fields import (
     Share,
     Text,
     Variable,
+    branch,
     kind_of,
     tag_by,
 )
@@ -71,10 +72,10 @@ def _secret_kind(value: object) -> str | None:
 
 
 SecretForm = Annotated[
-    Annotated[EnvForm, Tag("<env>")]
-    | Annotated[FileForm, Tag("<file>")]
-    | Annotated[CommandForm, Tag("<command>")]
-    | Annotated[KeyringForm, Tag("<keyring>")],
+    Annotated[EnvForm, branch("env")]
+    | Annotated[FileForm, branch("file")]
+    | Annotated[CommandForm, branch("command")]
+    | Annotated[KeyringForm, branch("keyring")],
     Discriminator(
         tag_by(_secret_kind),
         custom_error_type="secret",
@@ -188,11 +189,11 @@ def _issuer_type(value: object) -> str | None:
 
 
 IssuerForm = Annotated[
-    Annotated[AcmeForm, Tag("<acme>")]
-    | Annotated[DirectoryForm, Tag("<directory>")]
-    | Annotated[CommandIssuerForm, Tag("<command>")]
-    | Annotated[LocalCaForm, Tag("<local_ca>")]
-    | Annotated[CmsCaForm, Tag("<cms_ca>")],
+    Annotated[AcmeForm, branch("acme")]
+    | Annotated[DirectoryForm, branch("directory")]
+    | Annotated[CommandIssuerForm, branch("command")]
+    | Annotated[LocalCaForm, branch("local_ca")]
+    | Annotated[CmsCaForm, branch("cms_ca")],
     Discriminator(
         tag_by(_issuer_type),
         custom_error_type="issuer",
@@ -212,7 +213,7 @@ def _bundle_kind(value: object) -> str | None:
 
 
 BundleForm = Annotated[
-    Annotated[tuple[PathText, ...], Field(min_length=1), Tag("<files>")] | Annotated[IssuedBundle, Tag("<issuer>")],
+    Annotated[tuple[PathText, ...], Field(min_length=1), branch("files")] | Annotated[IssuedBundle, branch("issuer")],
     Discriminator(
         tag_by(_bundle_kind),
         custom_error_type="bundle",
@@ -228,7 +229,7 @@ class FqdnsOf(Form):
 
 
 San = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[FqdnsOf, Tag("<role>")],
+    Annotated[Text, branch("text")] | Annotated[FqdnsOf, branch("role")],
     Discriminator(
         tag_by(lambda value: kind_of(value, text="text", mapping="role")),
         custom_error_type="san",

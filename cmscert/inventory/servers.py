@@ -84,20 +84,18 @@ class Servers:
         form = self.checking.form
         for slot in slots:
             if slot.certificate is not None:
-                at = self._place(slot, "certificate")
-                self.checking.known(at, "certificates", slot.certificate, form.certificates)
+                place = (*slot.keys, "certificate")
+                self.checking.known(place, "certificates", slot.certificate, form.certificates)
             if slot.bundle is not None:
                 self.checking.known((*slot.keys, "bundle"), "bundles", slot.bundle, form.bundles)
+            at = (*slot.keys, "trust") if slot.certificate is not None else slot.keys
             for number, bundle in enumerate(slot.trust):
-                at = self._place(slot, "trust") if slot.certificate is not None else slot.keys
-                self.checking.known((*at, number), "bundles", bundle, form.bundles)
+                one: Keys = at if len(slot.trust) == 1 else (*at, number)
+                self.checking.known(one, "bundles", bundle, form.bundles)
             if slot.leaves_of is not None and not identity_slots(slot.leaves_of):
                 hint = suggestion(slot.leaves_of, services(), listing=False)
                 message = f"there is no service {slot.leaves_of} that holds a certificate{hint}"
-                self.checking.add(slot.keys, message, reason="unknown-reference")
-
-    def _place(self, slot: SlotOutline, word: str) -> Keys:
-        return (*slot.keys, word)
+                self.checking.add((*at, "leaves_of"), message, reason="unknown-reference")
 
     def _addresses(self, servers: tuple[ServerOutline, ...]) -> None:
         seen: dict[tuple[str, int], str] = {}

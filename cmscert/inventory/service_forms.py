@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
-from cmscert.inventory.fields import Address, Port, Text, kind_of, tag_by
+from cmscert.inventory.fields import Address, Port, Text, branch, kind_of, tag_by
 
 
 class Form(BaseModel):
@@ -26,9 +26,9 @@ def _trust_kind(value: object) -> str | None:
 
 
 Trust = Annotated[
-    Annotated[str, Tag("<bundle>")]
-    | Annotated[tuple[str, ...], Field(min_length=1), Tag("<bundles>")]
-    | Annotated[LeavesOf, Tag("<leaves>")],
+    Annotated[str, branch("bundle")]
+    | Annotated[tuple[str, ...], Field(min_length=1), branch("bundles")]
+    | Annotated[LeavesOf, branch("leaves")],
     Discriminator(
         tag_by(_trust_kind),
         custom_error_type="trust",
@@ -60,7 +60,7 @@ def _short(value: object) -> str:
 
 # A bare certificate name is short for {certificate: NAME}.
 _SHORT = Discriminator(tag_by(_short))
-_NAME = Annotated[str, Field(description="Name of a certificate, short for {certificate: NAME}."), Tag("<name>")]
+_NAME = Annotated[str, Field(description="Name of a certificate, short for {certificate: NAME}."), branch("name")]
 
 
 class CallBridgeTrust(Form):
@@ -94,10 +94,10 @@ class C2wSlot(FullChainSlot):
 class WebBridge3Form(Form):
     """`webbridge3`: what browsers see, and the link to the call bridges."""
 
-    https: Annotated[_NAME | Annotated[FullChainSlot, Tag("<slot>")], _SHORT] | None = Field(
+    https: Annotated[_NAME | Annotated[FullChainSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="What browsers see; always the full chain."
     )
-    c2w: Annotated[_NAME | Annotated[C2wSlot, Tag("<slot>")], _SHORT] | None = Field(
+    c2w: Annotated[_NAME | Annotated[C2wSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="The link to the call bridges; always the full chain."
     )
 
@@ -105,10 +105,10 @@ class WebBridge3Form(Form):
 class SchedulerForm(Form):
     """`scheduler`: its own web server, and the link to the web bridges."""
 
-    https: Annotated[_NAME | Annotated[FullChainSlot, Tag("<slot>")], _SHORT] | None = Field(
+    https: Annotated[_NAME | Annotated[FullChainSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="Its web server; always the full chain."
     )
-    c2w: Annotated[_NAME | Annotated[C2wSlot, Tag("<slot>")], _SHORT] | None = Field(
+    c2w: Annotated[_NAME | Annotated[C2wSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="The link to the web bridges; always the full chain."
     )
 
@@ -162,36 +162,36 @@ class TlsForm(Form):
 class ServicesForm(Form):
     """Services and their slots. A service that is not named is left alone."""
 
-    webadmin: Annotated[_NAME | Annotated[BundleSlot, Tag("<slot>")], _SHORT] | None = Field(
+    webadmin: Annotated[_NAME | Annotated[BundleSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="Web admin and REST API."
     )
-    callbridge: Annotated[_NAME | Annotated[CallBridgeForm, Tag("<slot>")], _SHORT] | None = Field(
+    callbridge: Annotated[_NAME | Annotated[CallBridgeForm, branch("slot")], _SHORT] | None = Field(
         default=None, description="Call bridge, with its trust lists."
     )
-    webbridge: Annotated[_NAME | Annotated[TrustingSlot, Tag("<slot>")], _SHORT] | None = Field(
+    webbridge: Annotated[_NAME | Annotated[TrustingSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="Web Bridge 2 (2.x only)."
     )
     webbridge3: WebBridge3Form | None = Field(default=None, description="Web Bridge 3 (2.9 and later).")
-    xmpp: Annotated[_NAME | Annotated[XmppForm, Tag("<slot>")], _SHORT] | None = Field(
+    xmpp: Annotated[_NAME | Annotated[XmppForm, branch("slot")], _SHORT] | None = Field(
         default=None, description="XMPP server (2.x only)."
     )
-    turn: Annotated[_NAME | Annotated[BundleSlot, Tag("<slot>")], _SHORT] | None = Field(
+    turn: Annotated[_NAME | Annotated[BundleSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="TURN server."
     )
     loadbalancer: TaggedSlot | None = Field(default=None, description="Load balancer (2.x only).")
     trunk: TaggedSlot | None = Field(default=None, description="Trunk (2.x only).")
-    recorder: Annotated[_NAME | Annotated[TrustingSlot, Tag("<slot>")], _SHORT] | None = Field(
+    recorder: Annotated[_NAME | Annotated[TrustingSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="Recorder; `trust` on 2.x, `bundle` on 3.x."
     )
-    streamer: Annotated[_NAME | Annotated[TrustingSlot, Tag("<slot>")], _SHORT] | None = Field(
+    streamer: Annotated[_NAME | Annotated[TrustingSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="Streamer; `trust` on 2.x, `bundle` on 3.x."
     )
     uploader: UploaderForm | None = Field(default=None, description="Uploader (trust only).")
     scheduler: SchedulerForm | None = Field(default=None, description="Scheduler.")
-    meetingapps: Annotated[_NAME | Annotated[FullChainSlot, Tag("<slot>")], _SHORT] | None = Field(
+    meetingapps: Annotated[_NAME | Annotated[FullChainSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="Meeting apps; always the full chain."
     )
-    h323_gateway: Annotated[_NAME | Annotated[TrustingSlot, Tag("<slot>")], _SHORT] | None = Field(
+    h323_gateway: Annotated[_NAME | Annotated[TrustingSlot, branch("slot")], _SHORT] | None = Field(
         default=None, description="H.323 gateway (2.x only); `trust` holds the call bridges' certificates."
     )
     tls: TlsForm | None = Field(default=None, description="Trust lists of SIP and LDAP.")

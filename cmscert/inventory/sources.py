@@ -52,13 +52,15 @@ class Border:
 
     def leaves(self, written: str) -> bool:
         """Tell whether a path of the inventory leads out of its folder, through ``..`` or a symbolic link."""
-        folder, _, name = written.rpartition("/")
-        inside = self._inside.get(folder)
+        name = written.rpartition("/")[2]
+        folder = written.removesuffix(name)
         try:
-            if inside is None:
-                # The folder part once: a thousand files mostly lie in one folder.
-                inside = self._inside[folder] = self._within(folder + "/" if folder or written[:1] == "/" else "")
-            return not inside or ((name == ".." or (self.folder / written).is_symlink()) and not self._within(written))
+            # The folder part once: a thousand files mostly lie in one folder.
+            if folder not in self._inside:
+                self._inside[folder] = self._within(folder)
+            if not self._inside[folder]:
+                return True
+            return (name == ".." or (self.folder / written).is_symlink()) and not self._within(written)
         except (OSError, ValueError):  # a name too long, a zero byte: reading it says so
             return False
 
