@@ -14,6 +14,12 @@ from cmscert.lab.spec import NodeSpec
 from cmscert.lab.ssh_server import SshServer
 
 _AT_A_TIME: Final = 16
+_SSH: Final = 22
+
+
+def _place(node: LabNode) -> str:
+    """Name a node as OpenSSH does: without brackets on the usual port."""
+    return node.spec.bind if node.ssh_port == _SSH else f"[{node.spec.bind}]:{node.ssh_port}"
 
 
 class LabFleet:
@@ -61,9 +67,7 @@ class LabFleet:
     def known_hosts(self) -> str:
         """Return the host keys of all nodes as lines of a ``known_hosts`` file."""
         return "".join(
-            f"[{node.spec.bind}]:{node.ssh_port} {node.server.host_key}\n"
-            for node in self.nodes.values()
-            if node.server is not None
+            f"{_place(node)} {node.server.host_key}\n" for node in self.nodes.values() if node.server is not None
         )
 
     async def settled(self) -> None:

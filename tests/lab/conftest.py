@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -146,6 +147,17 @@ def typed() -> TypeLine:
         return answer.decode()
 
     return run
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Wait for a condition that nothing announces; the test's own time limit ends a vain wait."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        while not condition():  # noqa: ASYNC110 - the conditions are states of several objects
+            await asyncio.sleep(0.001)
+
+    return wait
 
 
 @pytest.fixture
