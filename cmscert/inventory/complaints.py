@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
 
 from cmscert.errors import Fault
 from cmscert.inventory.document import Document, KeyPath
@@ -51,33 +52,35 @@ def suggestion(word: str, known: Iterable[str], *, listing: bool = True) -> str:
     return f"; known are {', '.join(names)}" if listing and 0 < len(names) <= few else ""
 
 
-def key_path(location: tuple[str | int, ...]) -> KeyPath:
-    """Return pydantic's location without its own marks: tags of unions, and ``[key]`` for a key."""
-    return tuple(part for part in location if part != "[key]" and not str(part).startswith(BRANCH))
+def key_path(found: ErrorDetails) -> KeyPath:
+    """Return pydantic's location without its own marks: branches of choices, and ``[key]`` where a key is wrong."""
+    location = found["loc"][:-1] if _at_key(found) else found["loc"]
+    return tuple(part for part in location if not str(part).startswith(BRANCH))
+
+
+def _at_key(found: ErrorDetails) -> bool:
+    return found["type"] != "extra_forbidden" and found["loc"][-1:] == ("[key]",)
 
 
 def faults_of(error: ValidationError, document: Document, form: type[BaseModel]) -> Iterator[Fault]:
     """Yield one fault for each thing that pydantic found."""
     for found in error.errors(include_url=False, include_input=False, include_context=True):
-        location = found["loc"]
-        at_key = bool(location) and location[-1] == "[key]"
-        words = [part for part in location if part != "[key]"]
-        path = key_path(location)
+        path = key_path(found)
         kind = found["type"]
         if kind == "missing":
             if path not in document.empties:
                 yield document.fault(path[:-1], f"the key {path[-1]} is missing", reason="missing-key", key=True)
         elif kind == "extra_forbidden":
-            known = _fields(form, words[:-1])
+            known = _fields(form, found["loc"][:-1])
             hint = suggestion(str(path[-1]), known)
             if path[-1] == "bundle":
                 hint = "; this slot takes no bundle, its certificate file holds the full chain"
             yield document.fault(path, f"unknown key{hint}", reason="unknown-key", key=True)
         else:
-            yield document.fault(path, _word(kind, found), reason="invalid-value", key=at_key)
+            yield document.fault(path, _word(kind, found), reason="invalid-value", key=_at_key(found))
 
 
-def _word(kind: str, found: Any) -> str:  # noqa: ANN401 - pydantic's own typed dict of details
+def _word(kind: str, found: ErrorDetails) -> str:
     context = found.get("ctx", {})
     if kind in _WORDS:
         return _WORDS[kind]
@@ -88,7 +91,7 @@ def _word(kind: str, found: Any) -> str:  # noqa: ANN401 - pydantic's own typed 
     return message[:1].lower() + message[1:]
 
 
-def _fields(form: type[BaseModel], words: list[str | int]) -> list[str]:
+def _fields(form: type[BaseModel], words: tuple[str | int, ...]) -> list[str]:
     """Return the keys that a mapping at a place may have."""
     kind: object = form
     for word in words:

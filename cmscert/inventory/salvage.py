@@ -45,7 +45,7 @@ def read_form(document: Document) -> Salvage:
         return Salvage(form=InventoryForm.model_validate(document.value))
     except ValidationError as error:
         faults = tuple(faults_of(error, document, InventoryForm))
-        paths = [key_path(found["loc"]) for found in error.errors(include_input=False, include_url=False)]
+        paths = [key_path(found) for found in error.errors(include_input=False, include_url=False)]
     if not isinstance(document.value, dict) or not all(_has_unit(path, document.value) for path in paths):
         return Salvage(form=None, faults=faults)
     removed = frozenset(_unit(path) for path in paths)

@@ -80,3 +80,10 @@ def test_odd_keys_are_unknown_keys(folder: Folder, key: str) -> None:
     fault = folder.write(f"{SMALL}'{key}': x\n").fault()
 
     assert fault.message.startswith("unknown key")
+
+
+def test_when_nothing_sensible_is_left(folder: Folder) -> None:
+    """When every server is malformed, what stands in them is reported and nothing else is guessed."""
+    text = SMALL.replace("address:", "adress:").replace("bundle: corp", "bundle: crop")
+
+    assert {"missing-key", "unknown-key"} == {fault.reason for fault in folder.write(text).faults()}
