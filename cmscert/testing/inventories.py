@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cmscert.errors import Fault, InputError
 from cmscert.inventory.load import Loaded, load, read_outline
 from cmscert.inventory.outline import BundleOutline, Outline
-from cmscert.testing.ca import ThrowAwayCa
+from cmscert.testing.ca import Issued, ThrowAwayCa
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 """A moment at which throw-away certificates are valid."""
@@ -79,6 +80,18 @@ class Folder:
         """Make the material that it names."""
         self.cas = mint(read_outline(self.inventory))
         return self
+
+    def replace(self, issued: Issued, name: str = "core1") -> None:
+        """Put another certificate and key in a server's files of the small inventory."""
+        (self.path / f"pki/{name}.crt").write_bytes(issued.certificate_pem)
+        (self.path / f"pki/{name}.key").write_bytes(issued.key_pem)
+
+    def reissue(self, name: str = "core1", **wishes: Any) -> Issued:  # noqa: ANN401 - what ThrowAwayCa.issue takes
+        """Issue a server's certificate of the small inventory again, differently."""
+        fqdn = f"{name}.example.com"
+        issued = self.cas["corp"].issue(fqdn, **{"sans": (fqdn,), **wishes})
+        self.replace(issued, name)
+        return issued
 
     def outline(self) -> Outline:
         """Read the inventory alone."""
