@@ -84,16 +84,18 @@ async def reach(wanted: Mapping[str, Entry], opener: Open[S], *, parallel: int =
         for name, entry in wanted.items()
     ]
     try:
-        results = dict(zip(opened, await asyncio.gather(*opened.values()), strict=True))
+        try:
+            results = dict(zip(opened, [await each for each in opened.values()], strict=True))
+        except BaseException:
+            for holder in holders:
+                holder.cancel()
+            raise
         yield Reached(
             sessions={name: each for name, each in results.items() if not isinstance(each, NodeError)},
             failures={name: each for name, each in results.items() if isinstance(each, NodeError)},
         )
     finally:
         over.set()
-        if any(not each.done() for each in opened.values()):
-            for holder in holders:
-                holder.cancel()
         await asyncio.gather(*holders, return_exceptions=True)
 
 
@@ -111,10 +113,9 @@ async def _hold(
         except NodeError as error:
             opened.set_result(error)
             return
-        except BaseException as error:
-            if not opened.done():
-                opened.set_exception(error)
-            raise
+        except Exception as error:  # noqa: BLE001 - a bug: it goes to whoever awaits the session
+            opened.set_exception(error)
+            return
         opened.set_result(found)
         await over.wait()
 

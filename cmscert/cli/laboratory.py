@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cmscert.cli.sketching import rewrite_inventory, sketch_of
-from cmscert.errors import Fault, InputError
 from cmscert.inventory.load import read_outline
 from cmscert.inventory.outline import Outline
 from cmscert.lab.fleet import LabFleet
@@ -88,7 +87,7 @@ def prepare(
         scene=scene,
         folder=place,
         inventory=place / inventory.name,
-        text=_text(inventory),
+        text=inventory.read_text(encoding="utf-8-sig"),
     )
 
 
@@ -96,18 +95,3 @@ def make_pki(inventory: Path, *, fresh: bool, now: datetime | None = None) -> li
     """Write the material that an inventory names, beside it; return what was written."""
     outline = read_outline(inventory)
     return make_material(sketch_of(outline), inventory.parent, now=now or datetime.now(UTC), fresh=fresh)
-
-
-def _text(inventory: Path) -> str:
-    try:
-        return inventory.read_text(encoding="utf-8")
-    except OSError as error:
-        message = (error.strerror or "cannot be read").lower()
-        raise InputError([Fault(file=str(inventory), message=message, reason="unreadable")]) from error
-
-
-def _call_bridges(fleet: LabFleet) -> Iterator[tuple[str, int]]:
-    for name, node in fleet.nodes.items():
-        port = node.port("callbridge") if "callbridge" in node.spec.services else None
-        if port is not None:
-            yield name, port

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cmscert.app.inventory import narrow
+from cmscert.app.status import server_status
+from cmscert.errors import InputError
+from cmscert.model.desired import Bundle, WantedServer, WantedTrust
+from cmscert.model.observed import Binding, ObservedServer, ServiceState, StoredFile
+from cmscert.model.readings import ABSENT, Known, Unread
+from cmscert.pki.certificate import Certificate
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ROOT = Certificate(
+    der=b"",
+    sha256="ab",
+    spki_sha256="",
+    subject="",
+    issuer="",
+    common_name="Root",
+    issuer_common_name=None,
+    serial=1,
+    not_before=NOON,
+    not_after=NOON,
+)
+CORP = Bundle(name="corp", certificates=(ROOT,))
+
+
+def trust(*slots: str) -> WantedServer:
+    """Make a server whose slots want a bundle."""
+    return WantedServer(
+        name="core1", address="", fqdn="", slots=tuple(WantedTrust(slot=slot, bundle=CORP) for slot in slots)
+    )
+
+
+def screen(service: str, **files: str) -> Known[ServiceState]:
+    """Make a screen that shows one bundle bound in each slot."""
+    bindings = {f"{service}/{slot}": Binding(slot=f"{service}/{slot}", bundle=file) for slot, file in files.items()}
+    return Known(ServiceState(service=service, bindings=bindings))
+
+
+def test_slots_stand_with_their_service() -> None:
+    """What a screen shows besides what is wanted stands with its service, and is wanted by nobody."""
+    observed = ObservedServer(
+        name="core1",
+        reached=Known(value=True),
+        screens={"callbridge": screen("callbridge", a="a.crt", b="b.crt"), "turn": screen("turn")},
+        contents={
+            "a.crt": Known(StoredFile(name="a.crt", sha256="", certificates=(ROOT,))),
+            "b.crt": Unread("no permission"),
+        },
+        served={"turn": Known((ROOT,))},
+    )
+    slots = server_status(trust("callbridge/a", "turn"), observed).slots
+
+    assert [slot.slot for slot in slots] == ["callbridge/a", "callbridge/b", "turn"]
+    assert slots[0].on_disk == Known((ROOT,))
+    assert (slots[1].on_disk, slots[1].wanted) == (Unread("no permission"), None)
+    assert (slots[2].on_disk, slots[2].served) == (ABSENT, Known((ROOT,)))
+
+
+def test_unread_and_absent_screens_are_told_apart() -> None:
+    """What could not be read stays unread all through, what is not there is absent."""
+    observed = ObservedServer(
+        name="core1",
+        reached=Known(value=True),
+        screens={"callbridge": Unread("silence"), "turn": ABSENT},
+    )
+    callbridge, turn = server_status(trust("callbridge/a", "turn"), observed).slots
+
+    assert (callbridge.bound, callbridge.on_disk) == (Unread("silence"), Unread("silence"))
+    assert (turn.bound, turn.on_disk) == (ABSENT, ABSENT)
+
+
+def test_unreached_server_says_why() -> None:
+    """A server that was not reached has its reason."""
+    status = server_status(trust("turn"), ObservedServer(name="core1", reached=Unread("no answer")))
+
+    assert status.unread == "no answer"
+
+
+def test_selectors_of_the_api_are_checked() -> None:
+    """A selector that is none is an input error for whoever calls from Python."""
+    with pytest.raises(InputError, match="nothing to select by"):
+        narrow(cast("Any", None), Path("a.yaml"), ("host=x",))
