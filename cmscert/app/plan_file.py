@@ -9,134 +9,33 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from cmscert import __version__
+from cmscert.app.plan_actions import ActionForm, Strict, UndoForm
 from cmscert.errors import Fault, InputError
 from cmscert.mmp.services import SERVICES
 from cmscert.mmp.typed import typed
 from cmscert.model import plan as model
-from cmscert.model.observed import Binding
 
 LARGEST = 20 * 1024 * 1024
 HINT = "make the plan again with cmscert plan --save"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _Binding(_Strict):
-    slot: str
-    key: str | None
-    certificate: str | None
-    bundle: str | None
-    tag: str | None
-
-
-class _Put(_Strict):
-    kind: Literal["put"]
-    file: str
-    content: str
-    role: Literal["certificate", "key", "bundle"]
-    overwrites: bool
-
-    def value(self) -> model.PutFile:
-        return model.PutFile(file=self.file, content=self.content, role=self.role, overwrites=self.overwrites)
-
-
-class _Save(_Strict):
-    kind: Literal["save"]
-    file: str
-    saved_as: str
-
-    def value(self) -> model.SaveFile:
-        return model.SaveFile(file=self.file, saved_as=self.saved_as)
-
-
-class _Restore(_Strict):
-    kind: Literal["restore"]
-    file: str
-    saved_as: str
-
-    def value(self) -> model.RestoreFile:
-        return model.RestoreFile(file=self.file, saved_as=self.saved_as)
-
-
-class _Check(_Strict):
-    kind: Literal["check"]
-    key: str
-    certificate: str
-    bundle: str | None
-
-    def value(self) -> model.CheckFiles:
-        return model.CheckFiles(key=self.key, certificate=self.certificate, bundle=self.bundle)
-
-
-class _Rebind(_Strict):
-    kind: Literal["bind"]
-    service: str
-    bindings: tuple[_Binding, ...]
-    stopped: bool
-    restores: tuple[_Restore, ...]
-
-    def value(self) -> model.Rebind:
-        return model.Rebind(
-            service=self.service,
-            bindings=tuple(Binding(**binding.model_dump()) for binding in self.bindings),
-            stopped=self.stopped,
-            restores=tuple(restore.value() for restore in self.restores),
-        )
-
-
-class _Restart(_Strict):
-    kind: Literal["restart"]
-    service: str
-    restores: tuple[_Restore, ...]
-    tags: tuple[str, ...]
-
-    def value(self) -> model.Restart:
-        return model.Restart(
-            service=self.service, restores=tuple(restore.value() for restore in self.restores), tags=self.tags
-        )
-
-
-class _Remove(_Strict):
-    kind: Literal["remove"]
-    files: tuple[str, ...]
-
-    def value(self) -> model.RemoveFiles:
-        return model.RemoveFiles(files=self.files)
-
-
-class _Gate(_Strict):
-    kind: Literal["gate"]
-    opens: Literal["services", "removal"]
-
-    def value(self) -> model.Gate:
-        return model.Gate(opens=self.opens)
-
-
-_Action = Annotated[
-    _Put | _Save | _Restore | _Check | _Rebind | _Restart | _Remove | _Gate, Field(discriminator="kind")
-]
-_UndoAction = Annotated[_Rebind | _Restart | _Restore, Field(discriminator="kind")]
-
-
-class _Undo(_Strict):
+class _Undo(Strict):
     commands: tuple[str, ...]
-    action: _UndoAction
+    action: UndoForm
 
 
-class _Impact(_Strict):
+class _Impact(Strict):
     service: str
     notices: str
     seconds: int = Field(ge=0)
 
 
-class _Step(_Strict):
+class _Step(Strict):
     id: str
     server: str
     slot: str | None
@@ -146,7 +45,7 @@ class _Step(_Strict):
     after: tuple[str, ...]
     impact: _Impact | None
     undo: _Undo | None
-    action: _Action
+    action: ActionForm
 
     def value(self) -> model.Step:
         return model.Step(
@@ -161,7 +60,7 @@ class _Step(_Strict):
         )
 
 
-class _Drift(_Strict):
+class _Drift(Strict):
     server: str
     slot: str | None
     reason: str
@@ -172,26 +71,26 @@ class _Drift(_Strict):
     ignored: str | None
 
 
-class _Refusal(_Strict):
+class _Refusal(Strict):
     guard: str
     message: str
     server: str | None
     liftable: bool
 
 
-class _Notice(_Strict):
+class _Notice(Strict):
     message: str
     server: str | None
     slot: str | None
     reason: str
 
 
-class _Unread(_Strict):
+class _Unread(Strict):
     server: str
     why: str
 
 
-class _PlanFile(_Strict):
+class _PlanFile(Strict):
     format: Literal["cmscert.plan/1"]
     made_at: AwareDatetime
     tool_version: str

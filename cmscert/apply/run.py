@@ -17,7 +17,7 @@ from cmscert.model.desired import Desired
 from cmscert.model.events import Event, Outcome, RunEnded, RunResult, RunStarted, StepEnded, StepResult, StepStarted
 from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
-from cmscert.model.plan import Gate, Plan, PutFile, Rebind, RemoveFiles, Restart, Step
+from cmscert.model.plan import DatabaseAction, Gate, Plan, PutFile, Rebind, RemoveFiles, Restart, Step
 from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable, rows_for
 from cmscert.observe.asking import why as reason
@@ -109,6 +109,8 @@ def _disturbed(steps: list[Step]) -> tuple[str, ...]:
 
 def _unfit(step: Step, turns: ServerTurns, material: Material) -> list[Fault]:
     messages = [material.fault(step.action)] if isinstance(step.action, PutFile) else []
+    if isinstance(step.action, DatabaseAction):  # before anything is sent: a rebuild must never begin and not go on
+        messages.append("this release does not change database clusters")
     for action in (step.action, step.undo):
         try:
             if action is not None:

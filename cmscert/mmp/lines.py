@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from cmscert.mmp.commands import pki_match, pki_verify
+from cmscert.mmp.database import (
+    DATABASE_STATUS,
+    backup_files,
+    backup_snapshot,
+    database_certs,
+    database_clear_error,
+    database_connect,
+    database_initialize,
+    database_join,
+    database_localnode,
+    database_remove,
+    database_upgrade_schema,
+)
 from cmscert.mmp.grammar import command, quoted
 from cmscert.model.commands import Command, Effect
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     Action,
+    BackupDatabase,
     CheckFiles,
+    ConfigureDatabase,
+    ConnectCluster,
+    DatabaseAction,
     Gate,
+    JoinCluster,
     PutFile,
     Rebind,
     RemoveFiles,
@@ -21,6 +40,15 @@ from cmscert.model.plan import (
     SaveFile,
 )
 from cmscert.model.services import IdentitySlot, Service
+
+_ALONE: Final[Mapping[str, Command]] = {
+    "db-remove": database_remove(),
+    "db-initialize": database_initialize(),
+    "db-clear-error": database_clear_error(),
+    "db-upgrade-schema": database_upgrade_schema(),
+    "db-primary": DATABASE_STATUS,
+    "db-prove": DATABASE_STATUS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +67,8 @@ def lines(action: Action, row: Service | None) -> tuple[Line, ...]:
     """
     if isinstance(action, Rebind | Restart):
         return tuple(_switching(action, row))
+    if isinstance(action, DatabaseAction):
+        return tuple(_clustering(action))
     return () if isinstance(action, Gate) else tuple(_plain(action))
 
 
@@ -59,6 +89,23 @@ def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles) 
         case _:
             for name in action.files:
                 yield _transfer("rm", name)
+
+
+def _clustering(action: DatabaseAction) -> Iterator[Line]:
+    match action:
+        case BackupDatabase():
+            yield _shown(backup_snapshot(action.name))
+            for name in backup_files(action.name):
+                yield _transfer("get", name)
+        case ConfigureDatabase():
+            yield _shown(database_certs(action.files))
+            yield _shown(database_localnode(action.interface))
+        case JoinCluster():
+            yield _shown(database_join(action.primary))
+        case ConnectCluster():
+            yield _shown(database_connect(action.primary))
+        case _:
+            yield _shown(_ALONE[action.kind])
 
 
 def _switching(action: Rebind | Restart, row: Service | None) -> Iterator[Line]:

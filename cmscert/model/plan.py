@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from cmscert.model.database import DatabaseFiles
 from cmscert.model.observed import Binding
 
 PLAN_FORMAT = "cmscert.plan/1"
@@ -118,7 +119,98 @@ class RemoveFiles:
     kind: Literal["remove"] = "remove"
 
 
-Action = PutFile | SaveFile | RestoreFile | CheckFiles | Rebind | Restart | RemoveFiles | Gate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupDatabase:
+    """Make a backup on the node and fetch both of its files, ``NAME.bak`` and ``NAME.json`` ([S16])."""
+
+    name: str
+    kind: Literal["db-backup"] = "db-backup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmPrimary:
+    """Look once more, right before the first node leaves: ``server`` (the inventory's name) must still be primary."""
+
+    database: str
+    server: str
+    kind: Literal["db-primary"] = "db-primary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveCluster:
+    """Take the node out of its cluster. On a node with a database its copy of the rows is gone then (facts 5.3)."""
+
+    kind: Literal["db-remove"] = "db-remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigureDatabase:
+    """Give a node that is in no cluster its files and its interface; ``files`` has no server pair on a client."""
+
+    files: DatabaseFiles
+    interface: str
+    kind: Literal["db-certs"] = "db-certs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitializeCluster:
+    """Make the node's rows the truth of a new cluster; only ever on the former primary, or in a first build."""
+
+    kind: Literal["db-initialize"] = "db-initialize"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinCluster:
+    """Make the node a replica of ``primary``, an address; its own rows are overwritten ([S2])."""
+
+    primary: str
+    kind: Literal["db-join"] = "db-join"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectCluster:
+    """Let a node without a database use the cluster of ``primary``, an address."""
+
+    primary: str
+    kind: Literal["db-connect"] = "db-connect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearDatabaseError:
+    """Let the node forget the error that its status shows (T-51)."""
+
+    kind: Literal["db-clear-error"] = "db-clear-error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeSchema:
+    """Bring the schema to the release of the software, on the primary ([S26])."""
+
+    kind: Literal["db-upgrade-schema"] = "db-upgrade-schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveCluster:
+    """Look at the end: the node must show every one of ``members`` (addresses) connected and in sync."""
+
+    database: str
+    members: tuple[str, ...]
+    kind: Literal["db-prove"] = "db-prove"
+
+
+DatabaseAction = (
+    BackupDatabase
+    | ConfirmPrimary
+    | LeaveCluster
+    | ConfigureDatabase
+    | InitializeCluster
+    | JoinCluster
+    | ConnectCluster
+    | ClearDatabaseError
+    | UpgradeSchema
+    | ProveCluster
+)
+Action = PutFile | SaveFile | RestoreFile | CheckFiles | Rebind | Restart | RemoveFiles | Gate | DatabaseAction
 Undo = Rebind | Restart | RestoreFile
 
 FLEET = "*"

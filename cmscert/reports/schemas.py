@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from cmscert.model.events import Outcome
-from cmscert.model.plan import PLAN_FORMAT
+from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
 from cmscert.reports.plan_document import Document
 
@@ -39,8 +39,8 @@ def _record(**fields: Document) -> Document:
     return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
 
 
-def _kind(name: str, **fields: Document) -> Document:
-    return _record(**fields, kind={"const": name})
+def _kind(kind: str, /, **fields: Document) -> Document:
+    return _record(**fields, kind={"const": kind})
 
 
 TEXTS = _several(TEXT)
@@ -72,6 +72,9 @@ BINDING = _record(slot=TEXT, key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAY
 RESTORE = _kind("restore", file=TEXT, saved_as=TEXT)
 REBIND = _kind("bind", service=TEXT, bindings=_several(BINDING), stopped=FLAG, restores=_several(RESTORE))
 RESTART = _kind("restart", service=TEXT, restores=_several(RESTORE), tags=TEXTS)
+DATABASE_FILES = _record(
+    server_key=MAYBE, server_certificate=MAYBE, client_key=MAYBE, client_certificate=MAYBE, ca=MAYBE
+)
 ACTIONS: tuple[Document, ...] = (
     _kind("put", file=TEXT, content=TEXT, role=_one_of("certificate", "key", "bundle"), overwrites=FLAG),
     _kind("save", file=TEXT, saved_as=TEXT),
@@ -81,12 +84,23 @@ ACTIONS: tuple[Document, ...] = (
     RESTART,
     _kind("remove", files=TEXTS),
     _kind("gate", opens=_one_of("services", "removal")),
+    _kind("db-backup", name=TEXT),
+    _kind("db-primary", database=TEXT, server=TEXT),
+    _kind("db-remove"),
+    _kind("db-certs", files=DATABASE_FILES, interface=TEXT),
+    _kind("db-initialize"),
+    _kind("db-join", primary=TEXT),
+    _kind("db-connect", primary=TEXT),
+    _kind("db-clear-error"),
+    _kind("db-upgrade-schema"),
+    _kind("db-prove", database=TEXT, members=TEXTS),
 )
+KINDS = [action.__dataclass_fields__["kind"].default for action in get_args(Action)]
 STEP = _record(
     id=TEXT,
     server=TEXT,
     slot=MAYBE,
-    kind=_one_of("put", "save", "restore", "check", "bind", "restart", "remove", "gate"),
+    kind=_one_of(*KINDS),
     commands=TEXTS,
     because=TEXTS,
     after=TEXTS,

@@ -7,8 +7,18 @@ from itertools import groupby
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     Action,
+    BackupDatabase,
     CheckFiles,
+    ClearDatabaseError,
+    ConfigureDatabase,
+    ConfirmPrimary,
+    ConnectCluster,
+    DatabaseAction,
     Gate,
+    InitializeCluster,
+    JoinCluster,
+    LeaveCluster,
+    ProveCluster,
     PutFile,
     Rebind,
     RemoveFiles,
@@ -16,6 +26,7 @@ from cmscert.model.plan import (
     RestoreFile,
     SaveFile,
     Step,
+    UpgradeSchema,
 )
 
 GATES = {
@@ -43,6 +54,34 @@ def what(action: Action) -> tuple[str, ...]:  # noqa: PLR0911 - one line for eac
             return tuple(f"remove {file}" for file in action.files)
         case Gate():
             return (GATES[action.opens],)
+        case _:
+            return _cluster(action)
+
+
+def _cluster(action: DatabaseAction) -> tuple[str, ...]:  # noqa: C901, PLR0911 - one line for each kind of action
+    match action:
+        case BackupDatabase():
+            return (f"back up as {action.name} and fetch both files",)
+        case ConfirmPrimary():
+            return (f"look once more whether {action.server} is the primary of {action.database}",)
+        case LeaveCluster():
+            return ("leave the database cluster",)
+        case ConfigureDatabase():
+            names = (action.files.server_certificate, action.files.client_certificate, action.files.ca)
+            shown = ", ".join(name for name in names if name is not None)
+            return (f"set the database certificates: {shown}", f"database on interface {action.interface}")
+        case InitializeCluster():
+            return ("begin the new database cluster with the rows of this server",)
+        case JoinCluster():
+            return (f"join the database cluster of {action.primary}, whose rows replace those of this server",)
+        case ConnectCluster():
+            return (f"connect to the database cluster of {action.primary}",)
+        case ClearDatabaseError():
+            return ("clear the error of the database cluster",)
+        case UpgradeSchema():
+            return ("upgrade the schema of the database",)
+        case ProveCluster():
+            return (f"prove that {action.database} is whole: {', '.join(action.members)}",)
 
 
 def _bound(binding: Binding) -> str:
@@ -61,6 +100,7 @@ def gist(step: Step) -> str:
             return what(action)[0] if what(action) else action.kind
 
 
+REBUILD = "Change the database cluster, in this order"
 PHASES = {
     "put": "Upload and check: nobody notices",
     "save": "Upload and check: nobody notices",
@@ -68,6 +108,16 @@ PHASES = {
     "check": "Upload and check: nobody notices",
     "bind": "Change services, once every file is up and checked",
     "restart": "Change services, once every file is up and checked",
+    "db-backup": "Look at the database cluster and back it up: nobody notices",
+    "db-primary": "Look at the database cluster and back it up: nobody notices",
+    "db-remove": REBUILD,
+    "db-certs": REBUILD,
+    "db-initialize": REBUILD,
+    "db-join": REBUILD,
+    "db-connect": REBUILD,
+    "db-clear-error": REBUILD,
+    "db-upgrade-schema": REBUILD,
+    "db-prove": REBUILD,
     "remove": "Clean up, once every change is verified: nobody notices",
 }
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from cmscert.model.database import DatabaseFiles
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     FLEET,
+    Action,
+    BackupDatabase,
     CheckFiles,
+    ClearDatabaseError,
+    ConfigureDatabase,
+    ConfirmPrimary,
+    ConnectCluster,
     Drift,
     Gate,
     Impact,
+    InitializeCluster,
+    JoinCluster,
+    LeaveCluster,
     Notice,
     Plan,
+    ProveCluster,
     PutFile,
     Rebind,
     Refusal,
@@ -22,6 +34,7 @@ from cmscert.model.plan import (
     RestoreFile,
     SaveFile,
     Step,
+    UpgradeSchema,
 )
 
 MOMENT = datetime(2026, 11, 23, 20, 30, tzinfo=UTC)
@@ -44,7 +57,7 @@ def empty_plan() -> Plan:
 
 
 def sample_plan() -> Plan:
-    """Return a plan with drift of every severity, steps of every kind, refusals and notices."""
+    """Return a plan with drift of every severity, steps of every kind but databases', refusals and notices."""
     return Plan(
         made_at=MOMENT,
         tool_version="0.1.0",
@@ -68,6 +81,45 @@ def sample_plan() -> Plan:
             Notice(message="databases.main: a plan does not handle databases yet", reason="unhandled"),
         ),
     )
+
+
+def database_plan() -> Plan:
+    """Return a plan that rebuilds a cluster of two nodes and a client, with a step of every kind there is for that."""
+    client = DatabaseFiles(client_key="dbclient.key", client_certificate="dbclient.crt", ca="dbca.crt")
+    node = replace(client, server_key="dbserver.key", server_certificate="dbserver.crt")
+    members = ("10.0.0.1", "10.0.0.2")
+    actions: tuple[tuple[str, Action], ...] = (
+        ("core1", ClearDatabaseError()),
+        ("core1", UpgradeSchema()),
+        ("core1", BackupDatabase(name="main-20261123-203000")),
+        ("core2", BackupDatabase(name="main-20261123-203000")),
+        ("core1", ConfirmPrimary(database="main", server="core1")),
+        ("edge1", LeaveCluster()),
+        ("core2", LeaveCluster()),
+        ("core1", LeaveCluster()),
+        ("core1", ConfigureDatabase(files=node, interface="a")),
+        ("core2", ConfigureDatabase(files=node, interface="a")),
+        ("edge1", ConfigureDatabase(files=client, interface="a")),
+        ("core1", InitializeCluster()),
+        ("core2", JoinCluster(primary="10.0.0.1")),
+        ("edge1", ConnectCluster(primary="10.0.0.1")),
+        *((server, ProveCluster(database="main", members=members)) for server in ("core1", "core2", "edge1")),
+    )
+    outage = Impact(service="database", notices="calls on this server end", seconds=120)
+    steps = tuple(
+        Step(
+            id=f"s{number:02}",
+            server=server,
+            slot=None,
+            action=action,
+            because=("the certificates of the cluster expire soon",),
+            after=() if number == 1 else (f"s{number - 1:02}",),
+            impact=outage if isinstance(action, LeaveCluster) else None,
+        )
+        for number, (server, action) in enumerate(actions, start=1)
+    )
+    servers = ("core1", "core2", "edge1")
+    return replace(empty_plan(), basis=dict.fromkeys(servers, SHA), releases=dict.fromkeys(servers, "3.9"), steps=steps)
 
 
 def _drift() -> tuple[Drift, ...]:

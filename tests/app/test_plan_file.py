@@ -13,15 +13,25 @@ from hypothesis import strategies as st
 from cmscert.app.plan_file import LARGEST, load_plan, read_plan
 from cmscert.errors import InputError
 from cmscert.mmp.services import SERVICES
+from cmscert.model.database import DatabaseFiles
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     FLEET,
+    BackupDatabase,
     CheckFiles,
+    ClearDatabaseError,
+    ConfigureDatabase,
+    ConfirmPrimary,
+    ConnectCluster,
     Drift,
     Gate,
     Impact,
+    InitializeCluster,
+    JoinCluster,
+    LeaveCluster,
     Notice,
     Plan,
+    ProveCluster,
     PutFile,
     Rebind,
     Refusal,
@@ -30,9 +40,10 @@ from cmscert.model.plan import (
     RestoreFile,
     SaveFile,
     Step,
+    UpgradeSchema,
 )
 from cmscert.reports.plan_document import dump, plan_document
-from cmscert.testing.plans import empty_plan, sample_plan
+from cmscert.testing.plans import database_plan, empty_plan, sample_plan
 
 Document = dict[str, Any]
 FILE = st.from_regex(r"[a-z0-9_-]{1,20}\.(crt|key)", fullmatch=True)
@@ -56,7 +67,33 @@ REBIND = built(
     Rebind, service=st.just("turn"), bindings=several(BINDING), stopped=st.booleans(), restores=several(RESTORE)
 )
 RESTART = built(Restart, service=st.just("turn"), restores=several(RESTORE), tags=several(FILE))
+NAME = st.from_regex(r"[a-z0-9_-]{1,20}", fullmatch=True)
+ADDRESS = st.ip_addresses().map(str)
+CLUSTER = st.one_of(
+    built(BackupDatabase, name=NAME),
+    built(ConfirmPrimary, database=WORDS, server=WORDS),
+    built(ProveCluster, database=WORDS, members=several(ADDRESS)),
+    built(JoinCluster, primary=ADDRESS),
+    built(ConnectCluster, primary=ADDRESS),
+    built(
+        ConfigureDatabase,
+        files=st.one_of(
+            built(DatabaseFiles, client_key=FILE, client_certificate=FILE, ca=FILE),
+            built(
+                DatabaseFiles,
+                server_key=FILE,
+                server_certificate=FILE,
+                client_key=FILE,
+                client_certificate=FILE,
+                ca=FILE,
+            ),
+        ),
+        interface=NAME,
+    ),
+    st.sampled_from([LeaveCluster(), InitializeCluster(), ClearDatabaseError(), UpgradeSchema()]),
+)
 ACTION = st.one_of(
+    CLUSTER,
     built(
         PutFile,
         file=FILE,
@@ -128,7 +165,7 @@ def test_reading_gives_back_what_was_written(plan: Plan) -> None:
     assert written(again) == content
 
 
-@pytest.mark.parametrize("plan", [sample_plan(), empty_plan()], ids=["sample", "empty"])
+@pytest.mark.parametrize("plan", [sample_plan(), database_plan(), empty_plan()], ids=["sample", "database", "empty"])
 def test_saved_plans_come_back(plan: Plan, tmp_path: Path) -> None:
     """A plan that was saved comes back from its file."""
     (tmp_path / "p.json").write_bytes(written(plan))

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cmscert.mmp.lines import lines
 from cmscert.mmp.services import SERVICES
 from cmscert.model.commands import Effect
+from cmscert.model.database import DatabaseFiles
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     Action,
+    BackupDatabase,
     CheckFiles,
+    ClearDatabaseError,
+    ConfigureDatabase,
+    ConfirmPrimary,
+    ConnectCluster,
     Gate,
+    InitializeCluster,
+    JoinCluster,
+    LeaveCluster,
+    ProveCluster,
     PutFile,
     Rebind,
     RemoveFiles,
     Restart,
     RestoreFile,
     SaveFile,
+    UpgradeSchema,
 )
 from cmscert.model.services import IdentitySlot, Service, rows_for
 
 NEW = rows_for(SERVICES, Release(3, 9))
 OLD = rows_for(SERVICES, Release(2, 9))
 BACK = RestoreFile(file="a.crt", saved_as="a-saved.crt")
+
+
+CLIENT_FILES = DatabaseFiles(client_key="c.key", client_certificate="c.crt", ca="ca.crt")
+NODE_FILES = replace(CLIENT_FILES, server_key="s.key", server_certificate="s.crt")
 
 
 def _identity(slot: str, bundle: str | None = None, tag: str | None = None) -> Binding:
@@ -57,6 +74,41 @@ def test_actions_on_files_need_no_row(action: Action, typed: list[str]) -> None:
     for line in lines(action, None):
         assert (line.command is None) == line.text.startswith("sftp ")
         assert line.command is None or line.command.effect is Effect.READ
+
+
+@pytest.mark.parametrize(
+    ("action", "typed"),
+    [
+        (
+            BackupDatabase(name="before-1"),
+            ["backup snapshot before-1", "sftp get before-1.bak", "sftp get before-1.json"],
+        ),
+        (ConfirmPrimary(database="main", server="core1"), ["database cluster status"]),
+        (LeaveCluster(), ["database cluster remove"]),
+        (
+            ConfigureDatabase(files=NODE_FILES, interface="a"),
+            ["database cluster certs s.key s.crt c.key c.crt ca.crt", "database cluster localnode a"],
+        ),
+        (
+            ConfigureDatabase(files=CLIENT_FILES, interface="b"),
+            ["database cluster certs c.key c.crt ca.crt", "database cluster localnode b"],
+        ),
+        (InitializeCluster(), ["database cluster initialize"]),
+        (JoinCluster(primary="10.0.0.1"), ["database cluster join 10.0.0.1"]),
+        (ConnectCluster(primary="2001:db8::1"), ["database cluster connect 2001:db8::1"]),
+        (ClearDatabaseError(), ["database cluster clear_error"]),
+        (UpgradeSchema(), ["database cluster upgrade_schema"]),
+        (ProveCluster(database="main", members=("10.0.0.1",)), ["database cluster status"]),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_database_cluster_is_changed_as_documented(action: Action, typed: list[str]) -> None:
+    """The commands of the TechNote, in its order; only looking at the status reads."""
+    assert _typed(action, None) == typed
+    for line in lines(action, None):
+        reads = line.text == "database cluster status"
+        assert (line.command is None) == line.text.startswith("sftp ")
+        assert line.command is None or (line.command.effect is Effect.READ) == reads
 
 
 @pytest.mark.parametrize(
@@ -156,6 +208,7 @@ def test_a_service_is_rebound_and_restarted_as_its_row_says(row: Service, action
             "no third file",
         ),
         (OLD["trunk"], Rebind(service="trunk", bindings=(_identity("trunk"),)), "needs the tag"),
+        (None, JoinCluster(primary="10.0.0.1\nY"), "cannot be typed"),
         (None, PutFile(file="a.crt\nreboot", content="sha256:00", role="certificate"), "cannot be typed"),
         (
             NEW["turn"],

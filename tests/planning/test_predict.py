@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cmscert.model.observed import Binding, ObservedServer
-from cmscert.model.plan import Gate, Rebind, RemoveFiles, Restart, RestoreFile, SaveFile
+from cmscert.model.plan import Gate, LeaveCluster, Rebind, RemoveFiles, Restart, RestoreFile, SaveFile
 from cmscert.model.readings import NOT_ASKED, Known, Unread
 from cmscert.planning.predict import predict_action
 from cmscert.testing.fleets import ToyFleet, identity
@@ -45,6 +45,13 @@ def test_unread_stays_unread(new: Generation, old: Generation) -> None:
     assert predict_action(blind, SaveFile(file="a.crt", saved_as="b.crt"), {}) == blind
     assert predict_action(blind, RemoveFiles(files=("a.crt",)), {}) == blind
     assert predict_action(blind, Gate(opens="services"), {}) == blind
+
+
+def test_nothing_is_predicted_of_a_cluster(new: Generation, old: Generation) -> None:
+    """What a step does to a database cluster is proven by the cluster's status, not by a reading of the server."""
+    observed = held(new, old)
+
+    assert predict_action(observed, LeaveCluster(), {}) == observed
 
 
 def test_bound_to_a_file_that_was_not_read(new: Generation, old: Generation) -> None:

@@ -32,7 +32,7 @@ from cmscert.reports.fleet_text import drift_text, status_text, validate_text
 from cmscert.reports.plan_document import dump, plan_document
 from cmscert.reports.result_text import run_text
 from cmscert.reports.schemas import ACTIONS, report_schemas
-from cmscert.testing.plans import MOMENT, SHA, empty_plan, sample_plan
+from cmscert.testing.plans import MOMENT, SHA, database_plan, empty_plan, sample_plan
 
 Golden = Callable[[str, str], None]
 Make = Callable[..., Certificate]
@@ -50,7 +50,7 @@ def test_schemas_are_schemas(name: str) -> None:
     Draft202012Validator.check_schema(report_schemas()[name])
 
 
-@pytest.mark.parametrize("plan", [sample_plan(), empty_plan()], ids=["sample", "empty"])
+@pytest.mark.parametrize("plan", [sample_plan(), database_plan(), empty_plan()], ids=["sample", "database", "empty"])
 def test_plan_document_fits_its_schema(plan: Plan) -> None:
     """A plan's document holds every key of the contract and no other."""
     check("plan", plan_document(plan, SERVICES))

@@ -11,7 +11,7 @@ from cmscert.model.observed import Binding
 from cmscert.model.plan import Drift, Rebind
 from cmscert.reports.plan_text import plan_text
 from cmscert.reports.steps import gist, what
-from cmscert.testing.plans import empty_plan, sample_plan
+from cmscert.testing.plans import database_plan, empty_plan, sample_plan
 
 Golden = Callable[[str, str], None]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -25,6 +25,11 @@ def test_plan_reads_as_written(golden: Golden) -> None:
 def test_verbose_plan_shows_what_is_typed(golden: Golden) -> None:
     """With -v every step shows its exact commands and its way back."""
     golden("plan-verbose.txt", plan_text(sample_plan(), SERVICES, width=100, verbose=True))
+
+
+def test_rebuild_of_a_cluster_reads_as_written(golden: Golden) -> None:
+    """The steps on a database cluster are told in words and, with -v, as what is typed."""
+    golden("plan-database.txt", plan_text(database_plan(), SERVICES, width=100, verbose=True))
 
 
 def test_empty_plan_says_so(golden: Golden) -> None:
@@ -107,7 +112,7 @@ def test_emptied_slot_is_unbound() -> None:
 
 def test_gist_is_one_line_for_every_kind() -> None:
     """Each step of a plan has a gist for progress lines."""
-    gists = [gist(step) for step in sample_plan().steps]
+    gists = [gist(step) for plan in (sample_plan(), database_plan()) for step in plan.steps]
 
     assert all(gists)
     assert not any("\n" in line for line in gists)
