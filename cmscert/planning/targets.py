@@ -99,7 +99,7 @@ def _pair(sight: Sight, wanted: WantedIdentity, bound: Binding) -> tuple[Upload,
     certificate_is_right = found == wanted.file_certificates
     key_is_right = _key_is_right(sight, bound, found, material)
     if material.naming == "fixed":
-        return _fixed(sight, bound, material, (certificate, certificate_is_right), (key, key_is_right))
+        return _fixed(sight, wanted, (certificate, certificate_is_right), (key, key_is_right))
     if certificate_is_right and bound.certificate is not None:
         certificate = _kept(certificate, bound.certificate)
     if key_is_right and bound.key is not None:
@@ -120,19 +120,18 @@ def _key_is_right(sight: Sight, bound: Binding, found: tuple[Certificate, ...], 
 
 def _fixed(
     sight: Sight,
-    bound: Binding,
-    material: Material,
+    wanted: WantedIdentity,
     certificate: tuple[Upload, bool],
     key: tuple[Upload, bool],
 ) -> tuple[Upload, Upload]:
     """``naming: fixed``: the names in use, each saved first when it is overwritten."""
-    stem = stem_of(material.certificate)
+    bound = sight.binding(wanted.slot)
     old = sight.certificates(bound.certificate)
     date, mark = (f"{old[0].not_before:%Y%m%d}", old[0].sha256) if old else _UNKNOWN
     uploads = []
     for (upload, right), name in (
-        (certificate, bound.certificate or f"{stem}.crt"),
-        (key, bound.key or f"{stem}.key"),
+        (certificate, _fixed_certificate(sight, wanted)),
+        (key, _fixed_key(sight, wanted)),
     ):
         if right:
             uploads.append(_kept(upload, name))
@@ -140,6 +139,32 @@ def _fixed(
         saved_as = saved_name(name, date, mark) if sight.stored(name) else None
         uploads.append(replace(upload, name=name, saved_as=saved_as))
     return uploads[0], uploads[1]
+
+
+def _fixed_certificate(sight: Sight, wanted: WantedIdentity) -> str:
+    """Keep the name in use, unless another slot uses it too and wants something else there."""
+    name = sight.binding(wanted.slot).certificate
+    if name is not None and not any(
+        sight.binding(other.slot).certificate == name and other.file_certificates != wanted.file_certificates
+        for other in _identities(sight)
+    ):
+        return name
+    stem = stem_of(wanted.material.certificate)
+    return f"{stem}-chain.crt" if len(wanted.file_certificates) > 1 else f"{stem}.crt"
+
+
+def _fixed_key(sight: Sight, wanted: WantedIdentity) -> str:
+    name = sight.binding(wanted.slot).key
+    if name is not None and not any(
+        sight.binding(other.slot).key == name and other.material.spki != wanted.material.spki
+        for other in _identities(sight)
+    ):
+        return name
+    return f"{stem_of(wanted.material.certificate)}.key"
+
+
+def _identities(sight: Sight) -> tuple[WantedIdentity, ...]:
+    return tuple(slot for slot in sight.wanted.slots if isinstance(slot, WantedIdentity))
 
 
 def _bundle(sight: Sight, bundle: Bundle, bound: str | None, *, ordered: bool) -> Upload:

@@ -109,6 +109,28 @@ def test_fixed_names_on_a_new_service(new: Generation) -> None:
     assert not any(isinstance(step.action, SaveFile) for step in steps)
 
 
+def test_fixed_names_of_two_contents(new: Generation, aged: Generation) -> None:
+    """With fixed names, two slots that want different contents never share a file: the second plan is empty."""
+    cluster_certificate = new.material("cluster", naming="fixed")
+    for bound in (False, True):
+        fleet = ToyFleet()
+        core = fleet.server("core1")
+        core.wanted["webadmin"] = identity("webadmin", cluster_certificate, new.corp)
+        core.wanted["turn"] = identity("turn", cluster_certificate)
+        core.wanted["callbridge"] = identity("callbridge", new.material("join", naming="fixed"), new.corp)
+        if bound:
+            for slot in core.wanted:
+                core.hold(slot, (aged.cluster.certificate,))
+                core.bound[slot] = replace(core.bound[slot], key="turn.key", certificate="turn.crt")
+            core.keys["turn.key"] = aged.cluster.certificate.spki_sha256
+            core.files["turn.crt"] = (aged.cluster.certificate,)
+        plan = plan_of(fleet).plan
+        names = {step.action.file for step in plan.steps if isinstance(step.action, PutFile)}
+
+        assert names >= {"cluster.crt", "cluster-chain.crt", "cluster.key", "join.crt", "join.key"}
+        assert again(fleet).steps == ()
+
+
 def test_fixed_names_half_done(new: Generation, aged: Generation) -> None:
     """A copy saved by an earlier run is never replaced by what that run left behind."""
     fleet = ToyFleet()
