@@ -95,3 +95,10 @@ def make_pki(inventory: Path, *, fresh: bool, now: datetime | None = None) -> li
     """Write the material that an inventory names, beside it; return what was written."""
     outline = read_outline(inventory)
     return make_material(sketch_of(outline), inventory.parent, now=now or datetime.now(UTC), fresh=fresh)
+
+
+def _call_bridges(fleet: LabFleet) -> Iterator[tuple[str, int]]:
+    for name, node in fleet.nodes.items():
+        port = node.port("callbridge") if "callbridge" in node.spec.services else None
+        if port is not None:
+            yield name, port
