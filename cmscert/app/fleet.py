@@ -18,8 +18,9 @@ from cmscert.inventory.secrets import resolve, resolve_bytes
 from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import Desired, WantedServer
 from cmscert.model.login import Login, SecretRef
+from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
-from cmscert.model.readings import Unread
+from cmscert.model.readings import Known, Reading, Unread
 from cmscert.model.secret import Secret
 from cmscert.observe.server import observe_server
 from cmscert.planning.trust import related_services
@@ -149,13 +150,17 @@ async def observe(reached: Reached[S], desired: Desired, entry: Mapping[str, Ent
         except NodeError as error:
             failures[server.name] = error
             return unreached(server.name, error)
-        ports.note("read", server=server.name, release=str(seen.release))
+        ports.note("read", server=server.name, release=_shown(seen.release))
         return seen
 
     seen = await asyncio.gather(*(one(server) for server in desired.servers))
     for name, error in failures.items():
         ports.note("not read", server=name, why=error.message)
     return Sighted(observed={each.name: each for each in seen}, failures=failures)
+
+
+def _shown(release: Reading[Release]) -> str:
+    return str(release.value) if isinstance(release, Known) else "unknown"
 
 
 def unreached(server: str, error: NodeError) -> ObservedServer:
