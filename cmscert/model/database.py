@@ -1,51 +1,28 @@
-"""The PostgreSQL cluster inside CMS: what is wanted of it, and what its status screen tells (facts section 5)."""
+"""The PostgreSQL cluster inside CMS: what its status screen tells (facts section 5), and what a run has to remember."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
-
-from cmscert.model.desired import Bundle, Material
 
 MemberRole = Literal["primary", "replica", "other"]
 CommandState = Literal["success", "failed", "running", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedDatabase:
-    """A database cluster of the inventory.
-
-    ``nodes``: servers with a database; ``clients``: servers that only connect. ``primary``: only where none is live.
-    ``server`` and ``client``: certificates by server (often the same one for all). ``ca``: the one CA of all of them.
-    """
-
-    name: str
-    nodes: tuple[str, ...]
-    clients: tuple[str, ...] = ()
-    primary: str
-    interface: str = "a"
-    server: Mapping[str, Material] = field(default_factory=dict)
-    client: Mapping[str, Material] = field(default_factory=dict)
-    ca: Bundle
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Nodes and clients, in the inventory's order."""
-        return (*self.nodes, *self.clients)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseMember:
-    """A row under ``Nodes:``. ``in_sync`` is None where it does not say (a primary). ``text``: the row's right side."""
+    """A row under ``Nodes:``. ``in_sync`` is None where it does not say (a primary).
+
+    ``text``: the row's right side, as shown; it is no part of equality, because 2.x says Master and Slave (facts 5.5).
+    """
 
     address: str
     me: bool = False
     connected: bool = False
     role: MemberRole = "other"
     in_sync: bool | None = None
-    text: str = ""
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,29 @@ class WantedServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WantedDatabase:
+    """A database cluster of the inventory.
+
+    ``nodes``: servers with a database; ``clients``: servers that only connect. ``primary``: only where none is live.
+    ``server`` and ``client``: certificates by server (often the same one for all). ``ca``: the one CA of all of them.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    clients: tuple[str, ...] = ()
+    primary: str
+    interface: str = "a"
+    server: Mapping[str, Material] = field(default_factory=dict)
+    client: Mapping[str, Material] = field(default_factory=dict)
+    ca: Bundle
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Nodes and clients, in the inventory's order."""
+        return (*self.nodes, *self.clients)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
     """When a certificate is due for renewal: below this share of its life, or below this time left."""
 
@@ -145,6 +168,7 @@ class Desired:
     policy: Policy
     inventory_sha256: str
     unhandled: tuple[Unhandled, ...] = ()
+    databases: tuple[WantedDatabase, ...] = ()
 
     def server(self, name: str) -> WantedServer:
         """Return a server by name; raises KeyError."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+from cmscert.model.database import DatabaseState
 from cmscert.model.names import Release
 from cmscert.model.readings import NOT_ASKED, Absent, Known, Reading, Unread
 from cmscert.pki.certificate import Certificate
@@ -76,6 +77,7 @@ class ObservedServer:
     ``files``: names in the flat store. ``contents``: only files that were asked for. ``screens``: by service.
     ``matches``: by (key file, certificate file), whether ``pki match`` says that they belong together.
     ``served``: by slot, the chain that a TLS port showed, leaf first.
+    ``database``: the cluster's status; Absent when the node does not know the command.
     """
 
     name: str
@@ -88,6 +90,7 @@ class ObservedServer:
     screens: Mapping[str, Reading[ServiceState]] = field(default_factory=dict)
     matches: Mapping[tuple[str, str], Reading[bool]] = field(default_factory=dict)
     served: Mapping[str, Reading[tuple[Certificate, ...]]] = field(default_factory=dict)
+    database: Reading[DatabaseState] = NOT_ASKED
 
     def screen(self, service: str) -> Reading[ServiceState]:
         """Return the reading of a service's screen; Unread when it was not asked for."""
@@ -114,6 +117,7 @@ class ObservedServer:
                 slot: _plain(reading, lambda chain: [crt.sha256 for crt in chain])
                 for slot, reading in self.served.items()
             },
+            "database": _plain(self.database, repr),
         }
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from cmscert.model.database import FormerPrimary
 from cmscert.model.desired import Desired, WantedIdentity
 from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.readings import Unread
 from cmscert.model.services import ServiceTable
 from cmscert.planning.case import Case
+from cmscert.planning.cluster import see_cluster
+from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, database_notices, database_unread
+from cmscert.planning.cluster_steps import draft_cluster
 from cmscert.planning.drift import find_drift, find_unread
 from cmscert.planning.guards import refusals
 from cmscert.planning.notices import notices
@@ -19,7 +23,7 @@ from cmscert.planning.predict import predict
 from cmscert.planning.removal import removable
 from cmscert.planning.sight import Sight, see
 from cmscert.planning.stages import stage
-from cmscert.planning.steps import Drafting, draft_steps, number
+from cmscert.planning.steps import Drafting, draft_services, in_order, number, services_gate
 from cmscert.planning.targets import Target, identity_target
 from cmscert.planning.trust import Place, find_views, move
 
@@ -40,14 +44,17 @@ def make_plan(
     moment: datetime,
     tool_version: str,
     select: tuple[str, ...] = (),
+    noted: Mapping[str, FormerPrimary] | None = None,
 ) -> Planned:
     """Compare and order. Deterministic: the same arguments give the same plan.
 
-    ``observed``: by server name, for every server of ``desired``.
+    ``observed``: by server name, for every server of ``desired``. ``noted``: by database, who held its data when a
+    rebuild began that is not finished yet.
     """
     sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
     drift = tuple(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment))
     unread = tuple((sight.name, why) for sight in sights.values() if sight.wanted.slots for why in find_unread(sight))
+    clusters = tuple(see_cluster(database, sights, (noted or {}).get(database.name)) for database in desired.databases)
     targets, because = _targets(sights, drift)
     views = find_views(sights, frozenset(because))
     unknown = any(isinstance(sight.observed.reached, Unread) for sight in sights.values())
@@ -56,15 +63,23 @@ def make_plan(
     one_at_a_time = desired.policy.one_at_a_time
     staged = stage(tuple(targets), moves, rows, servers=tuple(sights), one_at_a_time=one_at_a_time)
     drafting = Drafting(sights=sights, policy=desired.policy, targets=targets, moves=moves, because=because)
-    drafts = draft_steps(drafting, staged)
+    gate = services_gate()
+    services = draft_services(drafting, staged, gate)
+    rebuilt = {cluster.wanted.name: draft_cluster(cluster, drafting, gate, services) for cluster in clusters}
+    drafts = in_order(drafting, gate, [*services, *(draft for drafts in rebuilt.values() for draft in drafts)])
     steps = number(drafts, {})
     removals = _removals(sights, steps, drafting.contents, desired)
     steps = number(drafts, removals)
+    differs = tuple(item for cluster in clusters for item in database_drift(cluster, desired.policy, moment))
+    missed = tuple(item for cluster in clusters for item in database_unread(cluster))
+    held = [
+        cluster for cluster in clusters if rebuilt[cluster.wanted.name] or cluster.phases[cluster.primary] == "unread"
+    ]
     case = Case(
         desired=desired,
         sights=sights,
-        unread=unread,
-        drift=drift,
+        unread=(*unread, *missed),
+        drift=(*drift, *differs),
         views=views,
         moves=moves,
         steps=steps,
@@ -77,11 +92,14 @@ def make_plan(
         inventory_sha256=desired.inventory_sha256,
         basis={name: sight.observed.digest() for name, sight in sights.items()},
         select=select,
-        unread=unread,
-        drift=drift,
+        unread=case.unread,
+        drift=case.drift,
         steps=steps,
-        refusals=refusals(case),
-        notices=notices(case),
+        refusals=(
+            *refusals(case),
+            *(found for cluster in held for guard in DATABASE_GUARDS for found in guard(cluster)),
+        ),
+        notices=(*notices(case), *(found for cluster in clusters for found in database_notices(cluster))),
         releases={name: str(sight.release) for name, sight in sights.items() if sight.release is not None},
     )
     return Planned(plan=plan, contents=drafting.contents)
@@ -115,5 +133,5 @@ def _removals(
     for step in steps:
         if step.server in after:
             after[step.server] = predict(after[step.server], step, contents)
-    found = {name: removable(sight, after[name], desired.policy) for name, sight in sights.items()}
+    found = {name: removable(sight, after[name], desired.policy, desired.databases) for name, sight in sights.items()}
     return {name: files for name, files in found.items() if files}

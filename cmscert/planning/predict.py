@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from cmscert.model.database import DatabaseState
 from cmscert.model.observed import Binding, ObservedServer, StoredFile
 from cmscert.model.plan import (
     Action,
     CheckFiles,
+    ConfigureDatabase,
+    ConnectCluster,
     DatabaseAction,
     Gate,
+    InitializeCluster,
+    JoinCluster,
+    LeaveCluster,
     PutFile,
     Rebind,
     RemoveFiles,
@@ -36,7 +42,7 @@ def predict_action(observed: ObservedServer, action: Action, contents: Mapping[s
     """Return the node as it must read after one action; also used for a step's way back."""
     after = observed
     if isinstance(action, DatabaseAction):
-        return observed  # proven by the status of the cluster, which other servers change as well
+        return _clustered(observed, action)
     match action:
         case PutFile():
             after = _put(observed, action, contents)
@@ -56,6 +62,21 @@ def predict_action(observed: ObservedServer, action: Action, contents: Mapping[s
         case Gate():
             pass
     return after
+
+
+def _clustered(observed: ObservedServer, action: DatabaseAction) -> ObservedServer:
+    """Whether a node stands in a cluster, and on which files; who else does is proven at the end, not predicted."""
+    state = observed.database.value if isinstance(observed.database, Known) else DatabaseState()
+    match action:
+        case ConfigureDatabase(files=files, interface=interface):
+            state = replace(state, files=files, interface=interface, standing=False)
+        case LeaveCluster():
+            state = replace(state, standing=False)
+        case InitializeCluster() | JoinCluster() | ConnectCluster():
+            state = replace(state, standing=True)
+        case _:
+            return observed  # backups and looks change nothing that is read
+    return replace(observed, database=Known(state))
 
 
 def _put(observed: ObservedServer, action: PutFile, contents: Mapping[str, bytes]) -> ObservedServer:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
-from cmscert.model.desired import Policy, WantedIdentity
+from cmscert.model.desired import Policy, WantedDatabase, WantedIdentity
 from cmscert.model.observed import ObservedServer
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.file_names import own_kind, stem_of
@@ -12,7 +13,9 @@ from cmscert.planning.sight import Sight
 from cmscert.planning.targets import in_use
 
 
-def removable(sight: Sight, after: ObservedServer, policy: Policy) -> tuple[str, ...]:
+def removable(
+    sight: Sight, after: ObservedServer, policy: Policy, databases: tuple[WantedDatabase, ...] = ()
+) -> tuple[str, ...]:
     """Return what can be removed from a server once the run is verified.
 
     ``after``: the server as it will read then. Nothing is removed when any screen could not be read: a service that
@@ -21,9 +24,11 @@ def removable(sight: Sight, after: ObservedServer, policy: Policy) -> tuple[str,
     files = after.files
     if not isinstance(files, Known) or not sight.wanted.slots or not _all_screens_read(sight):
         return ()
-    used = in_use(Sight(wanted=sight.wanted, observed=after, release=sight.release, rows=sight.rows))
+    if any(sight.name in database.members for database in databases) and not isinstance(after.database, Known):
+        return ()
+    used = in_use(replace(sight, observed=after))
     revisions: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    stems = _stems(sight)
+    stems = _stems(sight) | _database_stems(sight.name, databases)
     for name in files.value:
         own = own_kind(name)
         if own is None or name in used:
@@ -47,6 +52,19 @@ def _stems(sight: Sight) -> frozenset[str]:
         if wanted.bundle is not None:
             names.add(stem_of(wanted.bundle.name))
     return frozenset(names)
+
+
+def _database_stems(server: str, databases: tuple[WantedDatabase, ...]) -> frozenset[str]:
+    return frozenset(
+        stem_of(name)
+        for database in databases
+        if server in database.members
+        for name in (
+            database.ca.name,
+            database.client[server].certificate,
+            *(material.certificate for node, material in database.server.items() if node == server),
+        )
+    )
 
 
 def _issued(after: ObservedServer, name: str) -> str:

@@ -62,21 +62,28 @@ class Drafting:
         return self.bound.get(place) or self.sights[place[0]].binding(place[1])
 
 
-def draft_steps(drafting: Drafting, staged: Staged) -> list[Draft]:
-    """Return the drafts in order: uploads and checks, the gate, the changes."""
-    gate = Draft(
-        FLEET, None, Gate(opens="services"), ("everything is uploaded and checked before a service is touched",)
-    )
+def services_gate() -> Draft:
+    """Return the gate between uploads and checks, and everything that disturbs."""
+    because = ("everything is uploaded and checked before a service is touched",)
+    return Draft(FLEET, None, Gate(opens="services"), because)
+
+
+def draft_services(drafting: Drafting, staged: Staged, gate: Draft) -> list[Draft]:
+    """Return the drafts behind the gate; uploads and checks are collected in ``drafting.early``."""
     changes: dict[Change, Draft] = {}
     for change in staged.order:
         before = [changes[other] for other in sorted(staged.graph[change])]
         changes[change] = _change(drafting, change, staged.slots[change], before or [gate], gate)
-    if not changes:
+    return list(drafting.late)
+
+
+def in_order(drafting: Drafting, gate: Draft, late: list[Draft]) -> list[Draft]:
+    """Put everything in order: uploads and checks by server, the gate, the rest; nothing when nothing is behind it."""
+    if not late:
         return []
     servers = list(drafting.sights)
-    early = sorted(drafting.early, key=lambda draft: servers.index(draft.server))
-    gate.after = early
-    return [*early, gate, *drafting.late]
+    gate.after = sorted(drafting.early, key=lambda draft: servers.index(draft.server))
+    return [*gate.after, gate, *late]
 
 
 def _change(
@@ -225,14 +232,12 @@ def _checks(
 def number(drafts: list[Draft], removals: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:
     """Give ids in order and add the removals, which come after everything else."""
     drafts = list(drafts)
-    disturbing = [draft for draft in drafts if isinstance(draft.action, Rebind | Restart)]
-    gate = Draft(
-        FLEET, None, Gate(opens="removal"), ("nothing is removed before every change is verified",), disturbing
-    )
-    if removals and disturbing:
+    changes = [draft for draft in drafts if not isinstance(draft.action, PutFile | SaveFile | CheckFiles | Gate)]
+    gate = Draft(FLEET, None, Gate(opens="removal"), ("nothing is removed before every change is verified",), changes)
+    if removals and changes:
         drafts.append(gate)
     for server, files in removals.items():
-        after = [gate] if disturbing else []
+        after = [gate] if changes else []
         drafts.append(Draft(server, None, RemoveFiles(files=files), ("older than the revisions to keep",), after))
     ids = {id(draft): str(n) for n, draft in enumerate(drafts, start=1)}
     return tuple(

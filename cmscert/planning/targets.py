@@ -51,8 +51,11 @@ class Target:
 
 
 def in_use(sight: Sight) -> frozenset[str]:
-    """Return every file name that any screen that was read shows as bound."""
+    """Return every file name that any screen that was read shows as bound, the database's included."""
     names: set[str] = set()
+    database = sight.observed.database
+    if isinstance(database, Known):
+        names.update(database.value.files.names)
     for screen in sight.observed.screens.values():
         if isinstance(screen, Known):
             names.update(name for binding in screen.value.bindings.values() for name in binding.files)

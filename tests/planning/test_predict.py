@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cmscert.model.database import DatabaseFiles, DatabaseState
 from cmscert.model.observed import Binding, ObservedServer
-from cmscert.model.plan import Gate, LeaveCluster, Rebind, RemoveFiles, Restart, RestoreFile, SaveFile
+from cmscert.model.plan import (
+    BackupDatabase,
+    ConfigureDatabase,
+    ConnectCluster,
+    Gate,
+    LeaveCluster,
+    Rebind,
+    RemoveFiles,
+    Restart,
+    RestoreFile,
+    SaveFile,
+)
 from cmscert.model.readings import NOT_ASKED, Known, Unread
 from cmscert.planning.predict import predict_action
 from cmscert.testing.fleets import ToyFleet, identity
@@ -47,11 +59,19 @@ def test_unread_stays_unread(new: Generation, old: Generation) -> None:
     assert predict_action(blind, Gate(opens="services"), {}) == blind
 
 
-def test_nothing_is_predicted_of_a_cluster(new: Generation, old: Generation) -> None:
-    """What a step does to a database cluster is proven by the cluster's status, not by a reading of the server."""
+def test_cluster(new: Generation, old: Generation) -> None:
+    """Whether a node stands in a cluster and on which files is predicted; looks and backups change nothing."""
     observed = held(new, old)
+    files = DatabaseFiles(client_key="k.key", client_certificate="c.crt", ca="ca.crt")
 
-    assert predict_action(observed, LeaveCluster(), {}) == observed
+    configured = predict_action(observed, ConfigureDatabase(files=files, interface="a"), {})
+    connected = predict_action(configured, ConnectCluster(primary="10.0.0.1"), {})
+    gone = predict_action(connected, LeaveCluster(), {})
+
+    assert configured.database == Known(DatabaseState(files=files, interface="a"))
+    assert connected.database == Known(DatabaseState(files=files, interface="a", standing=True))
+    assert gone == configured
+    assert predict_action(observed, BackupDatabase(name="x"), {}) == observed
 
 
 def test_bound_to_a_file_that_was_not_read(new: Generation, old: Generation) -> None:

@@ -1,0 +1,144 @@
+"""A database cluster as the planner sees it: which member stands where, and who holds the data (facts section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
+from cmscert.model.desired import Material, WantedDatabase
+from cmscert.model.readings import Known, Unread
+from cmscert.planning.sight import Sight
+from cmscert.planning.words import names, summary
+
+Phase = Literal["right", "old", "out", "unread"]
+"""``right``: in a cluster with the wanted certificates. ``old``: in a cluster with others. ``out``: in none."""
+
+UNCLEAR: Literal["?"] = "?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What is wanted of a cluster and what its members show. ``noted``: the primary of a rebuild that was begun."""
+
+    wanted: WantedDatabase
+    sights: Mapping[str, Sight]
+    phases: Mapping[str, Phase]
+    noted: FormerPrimary | None
+
+    def state(self, server: str) -> DatabaseState | None:
+        """Return a member's status when it was read."""
+        reading = self.sights[server].observed.database
+        return reading.value if isinstance(reading, Known) else None
+
+    def address(self, server: str) -> str:
+        """Return the address by which members reach a server's database."""
+        wanted = self.sights[server].wanted
+        return wanted.database_address or wanted.address
+
+    def named(self, row: DatabaseMember) -> str | None:
+        """Return the server that a row of a status screen is about."""
+        for name in self.wanted.members:
+            wanted = self.sights[name].wanted
+            known = {wanted.address, wanted.fqdn, wanted.database_address, wanted.name}
+            if row.address.casefold() in {each.casefold() for each in known if each}:
+                return name
+        return None
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """Members that are part of a cluster now."""
+        return tuple(name for name in self.wanted.members if self.phases[name] in ("right", "old"))
+
+    @property
+    def live_primary(self) -> str | None:
+        """The primary that every standing member names; None where nothing stands, ``?`` when they do not agree."""
+        said: set[str] = set()
+        for name in self.standing:
+            state = self.state(name)
+            rows = state.primaries if state is not None else ()
+            said |= {self.named(row) or UNCLEAR for row in rows} if len(rows) == 1 else {UNCLEAR}
+        return next(iter(said)) if len(said) == 1 else (UNCLEAR if said else None)
+
+    @property
+    def primary(self) -> str:
+        """The server whose rows are the truth: noted, or else live, or else the inventory's (nothing stands)."""
+        if self.noted is not None:
+            return self.noted.server
+        live = self.live_primary
+        return self.wanted.primary if live is None or live == UNCLEAR else live
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether the whole cluster has to be built anew: the one that holds the data stands on other certificates."""
+        return self.phases[self.primary] != "right"
+
+    @property
+    def out_of_sync(self) -> tuple[str, ...]:
+        """Nodes that a standing member shows as not in sync, or not connected."""
+        behind: dict[str, None] = {}
+        for name in self.standing:
+            state = self.state(name)
+            for row in state.members if state is not None else ():
+                if row.role != "primary" and (not row.connected or row.in_sync is not True):
+                    behind[self.named(row) or row.address] = None
+        return tuple(behind)
+
+
+def see_cluster(wanted: WantedDatabase, sights: Mapping[str, Sight], noted: FormerPrimary | None) -> Cluster:
+    """Sort the members by what they show."""
+    phases = {name: _phase(wanted, name, sights[name]) for name in wanted.members}
+    return Cluster(wanted=wanted, sights=sights, phases=phases, noted=noted)
+
+
+def _phase(wanted: WantedDatabase, server: str, sight: Sight) -> Phase:
+    reading = sight.observed.database
+    if not isinstance(reading, Known):
+        return "unread"
+    state = reading.value
+    if not state.standing:
+        return "out"
+    if any(isinstance(sight.file(name), Unread) for name in public_names(state.files)):
+        return "unread"
+    return "old" if faults_of(wanted, server, sight, state) else "right"
+
+
+def public_names(files: DatabaseFiles) -> tuple[str, ...]:
+    """Return the bound files that hold certificates."""
+    every = (files.server_certificate, files.client_certificate, files.ca)
+    return tuple(name for name in every if name is not None)
+
+
+def faults_of(
+    wanted: WantedDatabase, server: str, sight: Sight, state: DatabaseState
+) -> tuple[tuple[str, str, str], ...]:
+    """Return what is not as wanted about a standing member: (reason, wanted, found)."""
+    faults: list[tuple[str, str, str]] = []
+    is_node = server in wanted.nodes
+    if state.expired:
+        faults.append(("database-expired", "certificates that are valid", "the status screen says expired"))
+    if (state.me is not None) != is_node:
+        roles = ("a node of the cluster", "a client of the cluster")
+        faults.append(("database-role", roles[not is_node], roles[is_node]))
+    pairs = [("client", wanted.client[server], state.files.client_certificate, state.files.client_key)]
+    if is_node:
+        pairs.append(("server", wanted.server[server], state.files.server_certificate, state.files.server_key))
+    for use, material, certificate, key in pairs:
+        faults += _pair_faults(sight, use, material, certificate, key)
+    held = sight.certificates(state.files.ca)
+    if set(held) != set(wanted.ca.certificates):
+        faults.append(("database-ca-differs", names(wanted.ca.certificates), names(held)))
+    return tuple(faults)
+
+
+def _pair_faults(
+    sight: Sight, use: str, material: Material, certificate: str | None, key: str | None
+) -> list[tuple[str, str, str]]:
+    found = sight.certificates(certificate)
+    if found[:1] != (material.leaf,):
+        shown = summary(found[0]) if found else "no certificate"
+        return [(f"database-{use}-differs", summary(material.leaf), shown)]
+    if sight.observed.matches.get((key or "", certificate or "")) == Known(value=False):
+        return [("database-key-mismatch", f"the key of {certificate}", f"{key} belongs to another certificate")]
+    return []
