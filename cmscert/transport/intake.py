@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import asyncssh
 
@@ -20,8 +21,9 @@ class Intake(asyncssh.SSHClientSession[bytes]):
         self.closed = False
         self.cut = False  # ended by an error
         self.overflown = False
-        self._news = asyncio.Event()
-        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._fresh = False
+        self._sleeper: asyncio.Future[None] | None = None
+        self._channel: asyncssh.SSHClientChannel[bytes]
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """Take the channel, before the command is sent on it."""
@@ -34,19 +36,19 @@ class Intake(asyncssh.SSHClientSession[bytes]):
         if len(self.text) > ANSWER_LIMIT:
             self.overflown = True
             self.close()
-        self._news.set()
+        self._wake(fresh=True)
 
     def eof_received(self) -> bool:
         """End the answer; False lets the library end our side too."""
         self.eof = True
-        self._news.set()
+        self._wake(fresh=True)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the answer; without an error the channel was closed, by the node after its answer or by us."""
         self.closed = True
         self.cut = exc is not None
-        self._news.set()
+        self._wake(fresh=True)
 
     @property
     def ended(self) -> bool:
@@ -55,13 +57,22 @@ class Intake(asyncssh.SSHClientSession[bytes]):
 
     async def more(self, patience: float | None) -> bool:
         """Wait for something new; False when ``patience`` seconds pass in silence (None: no limit)."""
-        try:
-            async with asyncio.timeout(patience):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        self._news.clear()
-        return True
+        if not self._fresh:
+            loop = asyncio.get_running_loop()
+            self._sleeper = loop.create_future()
+            timer = loop.call_later(patience, self._wake) if patience is not None else None
+            try:
+                await self._sleeper
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    def _wake(self, *, fresh: bool = False) -> None:
+        self._fresh = self._fresh or fresh
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
 
     async def whole(self) -> bytes:
         """Return everything, once the node has ended the answer."""
@@ -75,10 +86,11 @@ class Intake(asyncssh.SSHClientSession[bytes]):
 
     def send(self, typed: str) -> None:
         """Type a line. Enter is a line feed: a terminal and a pipe both take it (fact 1.4, [INF])."""
-        if self._channel is not None and not self.ended:
+        with contextlib.suppress(OSError):  # the channel ends just now: the reader is about to see it
             self._channel.write(typed.encode() + b"\n")
 
     def close(self) -> None:
-        """Give the channel up."""
-        if self._channel is not None:
-            self._channel.abort()
+        """Give the channel up; the node's own end of it is not waited for."""
+        self.closed = True
+        self._wake(fresh=True)
+        self._channel.abort()

@@ -37,12 +37,13 @@ class Line:
 
     def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
         self._connection = connection
+        self._dropped = False  # the library notices a moment later
         self.pace = Pace()
 
     @property
     def closed(self) -> bool:
         """The connection is known to be gone."""
-        return self._connection.is_closed()
+        return self._dropped or self._connection.is_closed()
 
     async def open(self, command: str | None) -> Intake:
         """Open a channel and run a command on it, or a shell with a terminal when ``command`` is None.
@@ -80,6 +81,7 @@ class Line:
         """
         opened = intake is not None and intake.opened
         if self.closed or error.reason == "SSH connection closed":
+            self._dropped = True
             return LostError(started=opened)
         if intake is not None and intake.closed:
             return LostError(started=True)
@@ -89,10 +91,12 @@ class Line:
 
     def abort(self) -> None:
         """Drop the connection without a word: it hangs or talks nonsense."""
+        self._dropped = True
         self._connection.abort()
 
     async def close(self) -> None:
         """Log out; a peer that does not follow within a second is dropped."""
+        self._dropped = True
         self._connection.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):

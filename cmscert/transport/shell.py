@@ -121,7 +121,8 @@ class Shell:
         text = _plain(self._intake.text)
         rest = _after_echo(text, self._prompt, typed)
         body = text if rest is None else rest
-        return body.rstrip(" ").removesuffix(self._prompt)
+        bare = body.rstrip(" ")
+        return bare.removesuffix(self._prompt) if bare.endswith(self._prompt) else body
 
     def _silence(self, command: Command, seconds: float) -> NodeError:
         """A line that was begun and not ended is a question that is not known; otherwise the answer is late."""

@@ -60,6 +60,7 @@ class NodeSession:
         self._open_line: Line | None = None
         self._line_lock = asyncio.Lock()
         self._commands_denied = False
+        self._commands_work = False
         self._shell: Shell | None = None
         self._shell_lock = asyncio.Lock()
         self._seconds = login.timeouts.answer
@@ -165,7 +166,14 @@ class NodeSession:
 
         async def run(line: Line) -> str:
             async with line.pace:
-                return await self._exec(line, command)
+                try:
+                    text = await self._exec(line, command)
+                except DeniedError as error:
+                    if self._commands_work or line.pace.busy > 1:
+                        raise RefusedError from error  # busy, not unable: it counts sessions here instead of channels
+                    raise
+            self._commands_work = True
+            return text
 
         return await self._paced(command, run)
 
@@ -221,15 +229,13 @@ class NodeSession:
             if intake is None:
                 line.abort()  # a channel that is neither opened nor refused: the node hangs
                 raise late(self.server, command, self._seconds) from error
-            intake.close()
             text = clean(bytes(intake.text))
             if OTHER_QUESTION.search(text.rstrip().rpartition("\n")[2]):
                 raise unexpected(self.server, command, text) from error
             raise late(self.server, command, self._seconds) from error
-        except asyncio.CancelledError:
-            if intake is not None:
+        finally:
+            if intake is not None and not intake.ended:
                 intake.close()
-            raise
         if intake.overflown:
             raise too_long(self.server, command)
         if not intake.eof and (intake.cut or line.closed):

@@ -137,7 +137,9 @@ class Store:
         if not done:
             self._abandon(sftp, task)
             raise AnswerTimeout(
-                self._server, f"{what} did not end within {self._seconds:g} s", hint="try again, or see if it is up"
+                self._server,
+                f"{what} did not end within {self._seconds:g} s",
+                hint="run again: what it holds is read first",
             )
         return task.result()
 

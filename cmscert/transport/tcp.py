@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 CLIENT_HELLO = b"SSH-2.0-cmscert\r\n"
@@ -39,9 +40,17 @@ async def _dial_one(sock: socket.socket, place: tuple[object, ...]) -> socket.so
     return sock
 
 
-async def first_words(address: str, port: int) -> bytes:
-    """Return what a server says to an SSH client's greeting: to tell a web server from an SSH server that hung up.
+def reason(error: OSError) -> str:
+    """Say in a few words why there is no connection: the operating system's words, without Python's additions."""
+    if isinstance(error, socket.gaierror):
+        return "the name is unknown"
+    return os.strerror(error.errno).lower() if error.errno else "no connection"
 
+
+async def first_words(address: str, port: int) -> bytes:
+    """Return the first line that a server says to an SSH client's greeting.
+
+    It tells a web server from an SSH server that hung up.
     At most 256 bytes in 2 seconds; empty when it says nothing or cannot be reached.
     """
     loop = asyncio.get_running_loop()
@@ -50,8 +59,11 @@ async def first_words(address: str, port: int) -> bytes:
         async with asyncio.timeout(LISTEN_SECONDS):
             with await dial(address, port) as sock:
                 await loop.sock_sendall(sock, CLIENT_HELLO)
-                while len(heard) < LISTEN_BYTES and (part := await loop.sock_recv(sock, LISTEN_BYTES)):
+                while b"\n" not in heard and len(heard) < LISTEN_BYTES:
+                    part = await loop.sock_recv(sock, LISTEN_BYTES)
+                    if not part:
+                        break
                     heard += part
-    except OSError:
-        return heard  # also the time limit: TimeoutError is an OSError
+    except OSError:  # also the time limit: TimeoutError is an OSError
+        pass
     return heard

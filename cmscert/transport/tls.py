@@ -6,6 +6,7 @@ Nothing is verified, no certificate of ours is shown, and no application byte is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from functools import cache
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cmscert.model.readings import ABSENT, Known, Reading, Unread
 from cmscert.pki.certificate import Certificate, parse_certificate
-from cmscert.transport.tcp import dial
+from cmscert.transport.tcp import dial, reason
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
@@ -55,7 +56,7 @@ async def probe(
     except TimeoutError:
         return Unread(f"{place} did not finish a TLS handshake within {timeout:g} s")
     except OSError as error:
-        return Unread(f"{place}: {(error.strerror or 'no connection').lower()}")
+        return Unread(f"{place}: {reason(error)}")
     except _NoChainError as error:
         return Unread(f"{place} {error}")
     try:
@@ -133,10 +134,8 @@ def _pending(connection: SSL.Connection) -> bytes:
 
 def _say_goodbye(connection: SSL.Connection, sock: socket.socket) -> None:
     """Send what ends the handshake properly, as far as the socket takes it at once: the chain is read already."""
-    try:
+    with contextlib.suppress(OSError):
         sock.send(_pending(connection))
-    except OSError:
-        return
 
 
 def _sni(server_name: str) -> bytes | None:

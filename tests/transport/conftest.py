@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncssh
@@ -39,6 +40,7 @@ class Script:
     exec_channel: bool = True
     shell: bool = True
     pty: bool = True
+    deny: int = 0  # commands to deny on channels that were opened
     swallow_opens: bool = False  # channel opens are neither accepted nor refused
     refuse: int = 0  # channel opens to refuse
     max_channels: int | None = None
@@ -55,6 +57,10 @@ class Script:
     sftp_silent: bool = False
     sftp_cut: int = 0  # cut the connection at this many file opens
     sftp_garbage: bool = False
+    eof: set[str] = dataclasses.field(default_factory=set)  # commands that end their answer, not their channel
+    undecided: set[str] = dataclasses.field(default_factory=set)  # commands whose channel ends before yes or no
+    sftp_cut_start: int = 0  # cut the connection at this many starts of SFTP
+    arrivals: dict[str, asyncio.Event] = dataclasses.field(default_factory=dict)
     seen: list[str] = dataclasses.field(default_factory=list)
     logins: int = 0
     open_channels: int = 0
@@ -66,8 +72,14 @@ class Script:
     auth_methods: list[str] = dataclasses.field(default_factory=list)
     connections: list[asyncssh.SSHServerConnection] = dataclasses.field(default_factory=list)
 
+    async def arrival(self, typed: str) -> None:
+        """Wait until a command has come."""
+        await self.arrivals.setdefault(typed, asyncio.Event()).wait()
 
-class _Files(asyncssh.SFTPServer):
+
+class Files(asyncssh.SFTPServer):
+    """An in-memory store."""
+
     def __init__(self, chan: asyncssh.SSHServerChannel[bytes], script: Script) -> None:
         super().__init__(chan)
         self._script = script
@@ -75,6 +87,7 @@ class _Files(asyncssh.SFTPServer):
         script.sftp_starts += 1
 
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> list[object]:  # noqa: ARG002 - the library's signature
+        """Play the part of open."""
         if self._script.sftp_cut:
             self._script.sftp_cut -= 1
             self._conn.abort()
@@ -92,12 +105,14 @@ class _Files(asyncssh.SFTPServer):
         return [name]
 
     def read(self, file_obj: list[object], offset: int, size: int) -> bytes:
+        """Play the part of read."""
         if self._script.sftp_garbage:
             self._conn.abort()
         content = self._script.files[str(file_obj[0])]
         return content[offset : offset + min(size, self._script.short_reads or size)]
 
     def write(self, file_obj: list[object], offset: int, data: bytes) -> int:
+        """Play the part of write."""
         if self._script.full:
             raise asyncssh.SFTPFailure("No space left on device")
         name = str(file_obj[0])
@@ -107,6 +122,7 @@ class _Files(asyncssh.SFTPServer):
         return len(data)
 
     def fstat(self, file_obj: list[object]) -> asyncssh.SFTPAttrs:
+        """Play the part of fstat."""
         if not self._script.stat:
             raise asyncssh.SFTPOpUnsupported("no")
         return asyncssh.SFTPAttrs(size=len(self._script.files[str(file_obj[0])]))
@@ -115,12 +131,14 @@ class _Files(asyncssh.SFTPServer):
         """Nothing is kept open."""
 
     def remove(self, path: bytes) -> None:
+        """Play the part of remove."""
         name = path.decode().removeprefix("/")
         if name not in self._script.files:
             raise asyncssh.SFTPNoSuchFile("no such file")
         del self._script.files[name]
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        """Play the part of scandir."""
         if path == b"." and not self._script.dot:
             raise asyncssh.SFTPFailure("no")
         if self._script.sftp_silent:
@@ -131,31 +149,49 @@ class _Files(asyncssh.SFTPServer):
             yield asyncssh.SFTPName(name, attrs=asyncssh.SFTPAttrs(permissions=0o040755))
 
 
-class _Channel(asyncssh.SSHServerProcess):
+class Channel(asyncssh.SSHServerProcess):
+    """A channel of the scripted server."""
+
     def __init__(self, script: Script, first: bool) -> None:  # noqa: FBT001 - private
-        super().__init__(self._serve, lambda chan: _Files(chan, script), 3, False)  # noqa: FBT003 - the library's
+        super().__init__(self._serve, lambda chan: Files(chan, script), 3, False)  # noqa: FBT003 - the library's
         self._script = script
         self._first = first
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        """Play the part of connection made."""
         super().connection_made(chan)
         self._script.open_channels += 1
         self._script.most_channels = max(self._script.most_channels, self._script.open_channels)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Play the part of connection lost."""
         self._script.open_channels -= 1
         super().connection_lost(exc)
 
-    def exec_requested(self, command: str) -> bool:  # noqa: ARG002 - the library's signature
+    def exec_requested(self, command: str) -> bool:
+        """Play the part of exec requested."""
+        if command in self._script.undecided:
+            self._script.seen.append(command)
+            self.channel.close()
+            return False
+        if self._script.deny:
+            self._script.deny -= 1
+            return False
         return self._script.exec_channel
 
     def shell_requested(self) -> bool:
+        """Play the part of shell requested."""
         return self._script.shell
 
     def pty_requested(self, term_type: str, term_size: object, term_modes: object) -> bool:  # noqa: ARG002 - the library's signature
+        """Play the part of pty requested."""
         return self._script.pty
 
     def subsystem_requested(self, subsystem: str) -> bool:
+        """Play the part of subsystem requested."""
+        if self._script.sftp_cut_start:
+            self._script.sftp_cut_start -= 1
+            self.channel.get_connection().abort()
         return subsystem == "sftp" and (
             self._script.sftp == "same" or (self._script.sftp == "apart" and not self._first)
         )
@@ -171,6 +207,7 @@ class _Channel(asyncssh.SSHServerProcess):
     async def _carry_out(self, typed: str) -> bool:
         script = self._script
         script.seen.append(typed)
+        script.arrivals.setdefault(typed, asyncio.Event()).set()
         if script.cut.get(typed):
             script.cut[typed] -= 1
             self.channel.get_connection().abort()
@@ -184,7 +221,9 @@ class _Channel(asyncssh.SSHServerProcess):
         if typed in script.close_channel:
             self.channel.close()
             return False
-        return typed not in script.silent
+        if typed in script.eof:
+            self.stdout.write_eof()
+        return typed not in script.silent | script.eof
 
     async def _shell(self) -> None:
         script = self._script
@@ -213,30 +252,37 @@ class _Channel(asyncssh.SSHServerProcess):
             self.stdout.write(prompt)
 
 
-class _Server(asyncssh.SSHServer):
+class Server(asyncssh.SSHServer):
+    """The scripted server's side of one connection."""
+
     def __init__(self, script: Script) -> None:
         self._script = script
         self._conn: asyncssh.SSHServerConnection | None = None
         self._first = False
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Play the part of connection made."""
         self._conn = conn
         self._script.connections.append(conn)
 
     def auth_completed(self) -> None:
+        """Play the part of auth completed."""
         self._script.logins += 1
         self._first = self._script.logins == 1
 
     def password_auth_supported(self) -> bool:
+        """Play the part of password auth supported."""
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
+        """Play the part of validate password."""
         self._script.auth_methods.append("password")
         if self._script.must_change:
             raise asyncssh.PasswordChangeRequired("your password has expired")
         return username == "admin" and password == PASSWORD
 
     def session_requested(self) -> object:
+        """Play the part of session requested."""
         script = self._script
         if script.cut_opens:
             script.cut_opens -= 1
@@ -249,7 +295,7 @@ class _Server(asyncssh.SSHServer):
             return False
         if script.swallow_opens:
             return self._conn.create_server_channel(encoding=None), self._never()
-        return self._conn.create_server_channel(encoding=None), _Channel(script, self._first)
+        return self._conn.create_server_channel(encoding=None), Channel(script, self._first)
 
     @staticmethod
     async def _never() -> None:
@@ -257,6 +303,8 @@ class _Server(asyncssh.SSHServer):
 
 
 StartNode = Callable[..., Awaitable[Script]]
+Script.channel_class = Channel
+Script.server_class = Server
 
 
 @pytest.fixture(scope="session")
@@ -267,12 +315,12 @@ def host_key() -> asyncssh.SSHKey:
 
 @pytest.fixture
 async def start_node(host_key: asyncssh.SSHKey) -> AsyncIterator[StartNode]:
-    """Start scripted servers: ``await start_node(script, server_host_keys=[...])`` fills in ``script.port``."""
+    """Give what starts scripted servers: it fills in ``port`` and passes options on to ``asyncssh.listen``."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(script: Script, **options: object) -> Script:
             options = {"server_host_keys": [host_key], "encoding": None, "host": "127.0.0.1"} | options
-            acceptor = await asyncssh.listen(port=0, server_factory=lambda: _Server(script), **options)
+            acceptor = await asyncssh.listen(port=0, server_factory=lambda: Server(script), **options)
 
             async def stop() -> None:
                 for conn in script.connections:
@@ -344,7 +392,7 @@ SessionTo = Callable[..., contextlib.AbstractAsyncContextManager[NodeSession]]
 
 @pytest.fixture
 def session_to(login_to: Callable[..., Login], credentials: Credentials) -> SessionTo:
-    """Connect to a scripted server: ``async with session_to(script, answer=0.5) as session``."""
+    """Give what connects to a scripted server; fields of Login and its time limits can be changed."""
 
     @contextlib.asynccontextmanager
     async def open_session(script: Script, **changes: object) -> AsyncIterator[NodeSession]:
@@ -449,9 +497,12 @@ async def raw_server() -> AsyncIterator[Callable[..., Awaitable[int]]]:
 
             async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 tasks.add(asyncio.current_task())
-                with contextlib.suppress(OSError):
+                try:
                     await serve(reader, writer)
-                writer.transport.abort()
+                except (OSError, asyncio.CancelledError):
+                    pass
+                finally:
+                    writer.transport.abort()
 
             server = await asyncio.start_server(one, **({"host": "127.0.0.1", "port": 0} | options))
 
@@ -467,8 +518,22 @@ async def raw_server() -> AsyncIterator[Callable[..., Awaitable[int]]]:
         yield start
 
 
+@pytest.fixture
+def unused_port() -> int:
+    """A port where nothing listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
 @pytest.fixture(autouse=True)
-def no_agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the agent of whoever runs it."""
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    yield
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused channels are asked for again at once."""
+    monkeypatch.setattr("cmscert.transport.ssh.PAUSES", (0.001,) * 5)
+    monkeypatch.setattr("cmscert.transport.store.PAUSES", (0.001,) * 5)
