@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
 from cmscert.errors import LabError
 from cmscert.lab.c2w import link
+from cmscert.lab.database import Clock, DatabaseNetwork
+from cmscert.lab.database_node import DatabaseNode
 from cmscert.lab.node import LabNode
 from cmscert.lab.spec import NodeSpec
 from cmscert.lab.ssh_server import SshServer
@@ -23,10 +26,14 @@ def _place(node: LabNode) -> str:
 
 
 class LabFleet:
-    """Nodes that start and stop together: ``async with LabFleet(specs) as fleet``."""
+    """Nodes that start and stop together: ``async with LabFleet(specs) as fleet``.
 
-    def __init__(self, specs: Sequence[NodeSpec]) -> None:
-        self.nodes: Mapping[str, LabNode] = {spec.name: LabNode(spec) for spec in specs}
+    ``database``: the databases of all nodes; ``clock`` is theirs, and tells aware UTC.
+    """
+
+    def __init__(self, specs: Sequence[NodeSpec], *, clock: Clock | None = None) -> None:
+        self.database = DatabaseNetwork(map(DatabaseNode, specs), clock=clock or _now)
+        self.nodes: Mapping[str, LabNode] = {spec.name: LabNode(spec, self.database) for spec in specs}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -100,3 +107,7 @@ class LabFleet:
             for node in self.nodes.values()
             if service in node.machine.services and node.machine.services[service].files(slot).certificate
         ]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

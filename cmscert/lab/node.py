@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from cmscert.lab import pki_commands, services, sundry
 from cmscert.lab.answers import UNKNOWN, Ask, Outcome
+from cmscert.lab.database import DatabaseNetwork
+from cmscert.lab.database_node import DatabaseNode
 from cmscert.lab.grammar import UnbalancedError, split, starts
 from cmscert.lab.spec import Faults, NodeSpec, SlotSpec, Switches
 from cmscert.lab.state import Machine, ServiceState
@@ -24,9 +26,11 @@ class CutError(Exception):
 class LabNode:
     """A node and the record of what happened to it. Started and stopped by ``LabFleet``."""
 
-    def __init__(self, spec: NodeSpec) -> None:
+    def __init__(self, spec: NodeSpec, databases: DatabaseNetwork) -> None:
         self.spec = spec
-        self.machine = Machine(spec)
+        self.machine = Machine(spec, databases)
+        self.database: DatabaseNode = databases.node(spec.name)
+        self.database.note = self._note_work
         self.audit: list[str] = []
         self.commands: list[str] = []
         self.transfers: list[str] = []
@@ -125,10 +129,15 @@ class LabNode:
         self.transfers.append(what)
         self.history.append(what)
 
+    def _stamp(self) -> str:
+        return self.machine.clock().isoformat(timespec="milliseconds").removesuffix("+00:00")
+
+    def _note_work(self, text: str) -> None:
+        self.audit.append(f"{self._stamp()} user.info {self.spec.hostname} {text}")
+
     def _note_command(self, line: str, origin: str) -> int:
-        stamp = self.machine.clock().isoformat(timespec="milliseconds").removesuffix("+00:00")
         self.audit.append(  # T-01, with its blank after the bracket
-            f"{stamp} local0.info {self.spec.hostname} cli: User {self.spec.user} from {origin} "
+            f"{self._stamp()} local0.info {self.spec.hostname} cli: User {self.spec.user} from {origin} "
             f"issued command < {line}>: permission granted"
         )
         self.commands.append(line)
@@ -140,6 +149,8 @@ class LabNode:
 
         ``origin``: address and port of the client, for the audit line. A silent fault makes it wait for ever.
         """
+        if self.faults.down:
+            raise CutError
         number = self._note_command(line, origin)
         if self.faults.cut_at == number:
             raise CutError

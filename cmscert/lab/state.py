@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from cmscert.errors import LabError
 from cmscert.lab import tls
+from cmscert.lab.database import DatabaseNetwork
 from cmscert.lab.material import UnreadableError
 from cmscert.lab.spec import NodeSpec, ServiceSpec, SlotSpec
 from cmscert.lab.table import ServiceRow, SlotRow, release_number, services_of
@@ -46,12 +47,14 @@ class ServiceState:
 class Machine:
     """The appliance without its command line. ``faults`` and ``switches`` of the node may change while it runs."""
 
-    def __init__(self, spec: NodeSpec) -> None:
+    def __init__(self, spec: NodeSpec, databases: DatabaseNetwork) -> None:
         self.spec = spec
         self.release = release_number(spec.release)
-        self.files: dict[str, bytes] = dict(spec.files)
+        self.files = databases.node(spec.name).files
         self.outages: list[tuple[str, float]] = []
         self.notes: list[str] = []
+        self.databases = databases
+        databases.node(spec.name).restart = self._restart_callbridge
         rows = services_of(self.release)
         for name in spec.services:
             if name not in rows:
@@ -105,6 +108,12 @@ class Machine:
         self.take_down(name)
         if name not in self.spec.faults.no_start:
             self._load_and_rise(name, delay=self.spec.start_delay, given={})
+
+    def _restart_callbridge(self) -> None:
+        """Restart the call bridge if it runs or is coming up, [MEM] 5.7."""
+        service = self.services.get("callbridge")
+        if service is not None and (service.running or service.rising is not None):
+            self.bring_up("callbridge")
 
     def _load_and_rise(self, name: str, *, delay: float, given: Mapping[str, tuple[bytes, bytes]]) -> None:
         service = self.services[name]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from cmscert.lab import database_commands
 from cmscert.lab.answers import UNKNOWN, Ask, Outcome, usage
 from cmscert.lab.spec import NodeSpec
 from cmscert.lab.state import Machine
@@ -99,10 +100,8 @@ async def _hostname(machine: Machine, words: Sequence[str], _ask: Ask) -> Outcom
     return Outcome(lines=["A reboot is required for the change to take effect"])  # transcript 01
 
 
-async def _database(_machine: Machine, words: Sequence[str], _ask: Ask) -> Outcome:
-    if list(words[1:]) != ["cluster", "status"]:
-        return usage("database", "cluster", "status")
-    return Outcome(lines=[f"{'Status':<25}: Disabled"])  # [MEM] 5.5, not configured
+async def _database(machine: Machine, words: Sequence[str], ask: Ask) -> Outcome:
+    return await database_commands.run(machine.databases, machine.spec.name, words, ask)
 
 
 async def _help(machine: Machine, _words: Sequence[str], _ask: Ask) -> Outcome:
@@ -114,6 +113,7 @@ async def _reboot(machine: Machine, _words: Sequence[str], ask: Ask) -> Outcome:
         return Outcome(lines=["Aborted"])
 
     def effect() -> None:
+        machine.databases.node(machine.spec.name).abandon()
         for name, service in machine.services.items():
             if service.enabled and service.row.via != "parameters":
                 machine.bring_up(name)
@@ -142,6 +142,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "ipv4": _ipv4,
     "hostname": _hostname,
     "database": _database,
+    "backup": _database,
     "help": _help,
     "reboot": _reboot,
     "upgrade": _upgrade,
