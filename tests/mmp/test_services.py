@@ -50,7 +50,7 @@ def _slots(release: Release) -> dict[str, Slot]:
         (Release(3, 5), THREE | {"uploader", "scheduler", "meetingapps"}),
         (Release(3, 12), THREE | {"uploader", "scheduler", "meetingapps"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, Release) else "",
 )
 def test_a_release_has_the_services_of_its_time(release: Release, services: set[str]) -> None:
     """Facts section 7: what came with which release, and what went with 3.0."""
