@@ -66,7 +66,8 @@ _FILE: Final = re.compile(
 _EXPIRED: Final = re.compile(r"(?<!not )(?<!not yet )(?<![\w.-])expired(?![\w-]|\.\w)", re.IGNORECASE)
 _LAST: Final = re.compile(r"(.*?) ?\(([^()]*)\)[. ]*")
 _OFF: Final = re.compile(r"disabled\b.*|none|off|not configured|unconfigured|inactive", re.IGNORECASE)
-# [MEM] "(In progress)", "Initializing", "Attaching", "Removing": any word of that form, but not that a service runs.
+# [MEM] "(In progress)", "Initializing", "Attaching", "Removing": any word of that form; "Running" says it of a command
+# only, a cluster that runs is not at work.
 _AT_WORK: Final = re.compile(r"\b(?!running\b)\w{2,}ing\b|\bprogress\b|\bpending\b|\u2026|\.\.\.", re.IGNORECASE)
 _IN_PROGRESS: Final = re.compile(r"\bin progress\b", re.IGNORECASE)
 
@@ -274,4 +275,4 @@ def _last(value: str) -> tuple[str | None, CommandState]:
         return typed, "success"
     if state.startswith("fail"):
         return typed, "failed"
-    return typed, "running" if _AT_WORK.search(state) else "unknown"
+    return typed, "running" if state.startswith("running") or _AT_WORK.search(state) else "unknown"
