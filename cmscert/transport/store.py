@@ -51,7 +51,7 @@ class Store:
     async def names(self) -> tuple[str, ...]:
         """Return the names of the files, sorted. Names that no file of ours could have are left out."""
         found = await self._run("the list of files", _names)
-        return tuple(sorted(name for name in map(_fit_name, found) if name is not None))
+        return tuple(sorted({name for name in map(_fit_name, found) if name is not None}))
 
     async def read(self, name: str) -> bytes | None:
         """Return a file's bytes, None when there is none."""

@@ -52,12 +52,27 @@ async def test_places() -> None:
 
 
 async def test_cancelled_while_waiting() -> None:
-    """Who gives up waiting takes no place with it."""
+    """Who gives up waiting takes no place with it, whether called in already or not."""
+    pace = Pace(first=1)
+    async with pace:
+        early = asyncio.ensure_future(pace.__aenter__())
+        late = asyncio.ensure_future(pace.__aenter__())
+        await asyncio.sleep(0)
+        early.cancel()
+    late.cancel()
+    assert pace.busy == 1
+    await asyncio.gather(early, late, return_exceptions=True)
+    assert pace.busy == 0
+    async with asyncio.timeout(1), pace:
+        assert pace.busy == 1
+
+
+async def test_growth_lets_in() -> None:
+    """A limit that grows calls in who waits."""
     pace = Pace(first=1)
     async with pace:
         waiting = asyncio.ensure_future(pace.__aenter__())
         await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1), pace:
-        assert pace.busy == 1
+        pace.accepted()
+        await asyncio.wait_for(waiting, 1)
+        assert pace.busy == 2
