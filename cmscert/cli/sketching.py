@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from cmscert.errors import LabError
-from cmscert.inventory.outline import CertificateOutline, LocalCaIssuer, Outline, ServerOutline, SlotOutline
+from cmscert.inventory.outline import (
+    CertificateOutline,
+    DatabaseOutline,
+    LocalCaIssuer,
+    Outline,
+    ServerOutline,
+    SlotOutline,
+)
 from cmscert.lab.sketch import (
     AuthoritySketch,
     BundleSketch,
     CertificateSketch,
+    DatabaseSketch,
     ServerSketch,
     Sketch,
     SlotSketch,
@@ -50,6 +58,7 @@ def sketch_of(outline: Outline) -> Sketch:
         ),
         servers=tuple(_server(server) for server in outline.servers),
         slots=tuple(_slot(outline, server, slot) for server in outline.servers for slot in server.slots),
+        databases=tuple(_database(database) for database in outline.databases),
         known_hosts=tuple(dict.fromkeys(_known_hosts(outline))),
     )
 
@@ -183,7 +192,27 @@ def _certificate(certificate: CertificateOutline, folder: Path, usage: Usage) ->
 
 def _server(server: ServerOutline) -> ServerSketch:
     release = {} if server.release is None else {"release": str(server.release)}
-    return ServerSketch(name=server.name, address=server.address, fqdn=server.fqdn, user=server.login.user, **release)
+    return ServerSketch(
+        name=server.name,
+        address=server.address,
+        fqdn=server.fqdn,
+        user=server.login.user,
+        database_address=server.database_address,
+        **release,
+    )
+
+
+def _database(database: DatabaseOutline) -> DatabaseSketch:
+    return DatabaseSketch(
+        name=database.name,
+        nodes=database.nodes,
+        clients=database.clients,
+        primary=database.primary,
+        interface=database.interface,
+        server=database.server,
+        client=database.client,
+        ca=database.ca,
+    )
 
 
 def _slot(outline: Outline, server: ServerOutline, slot: SlotOutline) -> SlotSketch:

@@ -64,8 +64,13 @@ class Fleet:
         for node in self._nodes.values():
             slots = [slot for service in node.services.values() for slot in service.slots.values()]
             bound = {name for slot in slots for name in (slot.key, slot.certificate, slot.bundle)}
+            bound |= {*node.database.files}
             node.files = {name: content for name, content in node.files.items() if name in bound}
         return list(self._nodes.values())
+
+    def node(self, server: str) -> NodeSpec:
+        """Return a node as it is so far."""
+        return self._nodes[server]
 
     def service(self, slot: SlotSketch) -> ServiceSpec:
         """Return the service of a slot, configured with its ports."""
@@ -160,5 +165,6 @@ def _node(server: ServerSketch, first_port: int) -> NodeSpec:
         fqdn=server.fqdn,
         release=server.release,
         user=server.user,
+        database_address=server.database_address,
         ssh_port=first_port and first_port + SSH_OFFSET,
     )

@@ -20,7 +20,7 @@ from cmscert.lab.sketch import CertificateSketch, SlotSketch
 
 EXPIRING_LEFT: Final = timedelta(days=8, hours=1)  # eight whole days also when it is read a little later
 STALE_LEFT: Final = timedelta(days=25)
-_LIFE: Final = timedelta(days=90)
+LIFE: Final = timedelta(days=90)
 _OLDER_CA: Final = "older issuing CA (lab)"
 _TRUST_C2W: Final = "callbridge/trust-c2w"
 _C2W: Final = "webbridge3/c2w"
@@ -33,7 +33,7 @@ class Planted:
     """A fault on a node: what a plan has to find there, and nothing else.
 
     ``kind``: ``expires-soon``, ``names-missing``, ``key-mismatch``, ``not-loaded``, ``bundle-order``,
-    ``trust-lacks-ca`` or ``older-ca``.
+    ``trust-lacks-ca`` or ``older-ca``. ``slot`` is ``database`` where a member of a database cluster has the fault.
     """
 
     server: str
@@ -74,7 +74,7 @@ class _Planter:
         if not trusts or pinned or any(self._wanted(slot).bundle is None for slot in peers):
             return
         key = minting.new_key(self.world.key_type or "rsa")
-        life = Life(not_before=self.now - 7 * _LIFE, not_after=self.now + 4 * _LIFE)
+        life = Life(not_before=self.now - 7 * LIFE, not_after=self.now + 4 * LIFE)
         older = minting.make_authority(_OLDER_CA, key=key, signer=None, life=life)
         trust = trusts[-1]
         self.fleet.bind_bundle(trust, "old-ca.crt", minting.pem([older.certificate]))
@@ -94,8 +94,8 @@ class _Planter:
             wanted = self._wanted(slot)
             lost = self._spare_names(slot)[-1]
             kept = [name for name in wanted.sans if name != lost]
-            not_before = self.now - _LIFE / 3
-            older = self.world.issue(wanted, sans=kept, not_before=not_before, not_after=not_before + _LIFE)
+            not_before = self.now - LIFE / 3
+            older = self.world.issue(wanted, sans=kept, not_before=not_before, not_after=not_before + LIFE)
             self.fleet.bind(slot, older, f"{wanted.name}-{not_before.year}")
             self._note(slot, "names-missing", f"the certificate lacks the name {lost}")
 
@@ -150,7 +150,7 @@ class _Planter:
     def _older(self, slot: SlotSketch, authority: Authority | None, left: timedelta) -> Identity:
         not_after = self.now + left
         return self.world.issue(
-            self._wanted(slot), not_before=not_after - _LIFE, not_after=not_after, authority=authority
+            self._wanted(slot), not_before=not_after - LIFE, not_after=not_after, authority=authority
         )
 
     def _note(self, slot: SlotSketch, kind: str, sentence: str) -> None:

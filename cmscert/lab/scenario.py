@@ -12,6 +12,7 @@ from cmscert.lab.placing import Fleet, Generation
 from cmscert.lab.planting import Planted, plant
 from cmscert.lab.sketch import LeafId, Sketch
 from cmscert.lab.spec import NodeSpec
+from cmscert.lab.standing import age, stand
 
 SCENARIOS: Final = ("wanted", "aged", "new-ca", "fresh", "faults")
 AGED_LEFT: Final = timedelta(days=20)
@@ -19,11 +20,15 @@ _AGE: Final = timedelta(days=70)
 
 
 class Scene(NamedTuple):
-    """The nodes, the files that the inventory names (by relative path), and the planted faults."""
+    """The nodes, the files that the inventory names (by relative path), and the planted faults.
+
+    ``database_faults`` are those of database clusters: no slot has them.
+    """
 
     specs: list[NodeSpec]
     material: dict[str, bytes]
     faults: list[Planted]
+    database_faults: list[Planted]
 
 
 def build(sketch: Sketch, *, scenario: str, now: datetime, world: World, base_port: int = 0) -> Scene:
@@ -37,10 +42,15 @@ def build(sketch: Sketch, *, scenario: str, now: datetime, world: World, base_po
     fleet = Fleet(sketch, base_port=base_port)
     if scenario == "fresh":
         fleet.place(None)
-        return Scene(fleet.specs(), dict(world.material), [])
-    fleet.place(_generation(sketch, scenario, now=now, world=world))
-    faults = plant(fleet, world, now=now) if scenario == "faults" else []
-    return Scene(fleet.specs(), dict(world.material), faults)
+        stand(fleet, None)
+        return Scene(fleet.specs(), dict(world.material), [], [])
+    generation = _generation(sketch, scenario, now=now, world=world)
+    fleet.place(generation)
+    stand(fleet, generation)
+    if scenario != "faults":
+        return Scene(fleet.specs(), dict(world.material), [], [])
+    faults, database_faults = plant(fleet, world, now=now), age(fleet, world, now=now)
+    return Scene(fleet.specs(), dict(world.material), faults, database_faults)
 
 
 def _generation(sketch: Sketch, scenario: str, *, now: datetime, world: World) -> Generation:

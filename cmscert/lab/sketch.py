@@ -50,13 +50,36 @@ class CertificateSketch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSketch:
-    """One simulated server; ``address`` is what it calls itself, ``user`` the admin who logs in."""
+    """One simulated server; ``address`` is what it calls itself, ``user`` the admin who logs in.
+
+    ``database_address``: where peers reach its database, if that is another address.
+    """
 
     name: str
     address: str
     fqdn: str
     release: str = "3.9"
     user: str = "admin"
+    database_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSketch:
+    """A database cluster by names of servers, certificates and the CA bundle; ``clients`` only connect."""
+
+    name: str
+    nodes: tuple[str, ...]
+    clients: tuple[str, ...] = ()
+    primary: str
+    interface: str = "a"
+    server: str
+    client: str
+    ca: str
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The primary, the other nodes, the clients."""
+        return tuple(dict.fromkeys((self.primary, *self.nodes, *self.clients)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +119,7 @@ class Sketch:
     certificates: tuple[CertificateSketch, ...] = ()
     servers: tuple[ServerSketch, ...] = ()
     slots: tuple[SlotSketch, ...] = ()
+    databases: tuple[DatabaseSketch, ...] = ()
     known_hosts: tuple[str, ...] = ("known_hosts",)
 
     def certificate(self, leaf_id: LeafId) -> CertificateSketch:
@@ -104,3 +128,8 @@ class Sketch:
             if certificate.leaf_id == leaf_id:
                 return certificate
         raise KeyError(leaf_id)
+
+    def leaf_of(self, name: str, server: str) -> LeafId:
+        """Return which certificate of a name a server has: its own, or the one that is shared."""
+        own = (name, server)
+        return own if any(certificate.leaf_id == own for certificate in self.certificates) else (name, None)

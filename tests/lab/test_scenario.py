@@ -539,7 +539,7 @@ def test_no_spare_names_no_missing_name() -> None:
 
 def test_an_empty_fleet_has_no_faults() -> None:
     """Nothing to plant on is no error."""
-    assert place(Sketch(), "faults") == ([], {}, [])
+    assert place(Sketch(), "faults") == ([], {}, [], [])
 
 
 def test_ports_follow_the_first() -> None:

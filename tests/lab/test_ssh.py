@@ -89,7 +89,7 @@ async def test_sundry_commands(start_node: StartNode, login: Login) -> None:
     assert b"webbridge3" in await _exec(connection, "help")
     assert await _exec(connection, "database cluster status") == b"Status                   : Disabled\n"
     assert await _exec(connection, "hostname") == b"cms01\n"
-    for line in ("user add x admin", "ipv4 b", "database cluster remove"):
+    for line in ("user add x admin", "ipv4 b", "database cluster"):
         assert (await _exec(connection, line)).startswith(b"Usage:")
     node.switches = Switches(version_wording="labelled", date_command=False)
     assert await _exec(connection, "version") == b"Software version        : 3.9\nBuild                   : 1\n"
