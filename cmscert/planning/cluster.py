@@ -98,7 +98,8 @@ def _phase(wanted: WantedDatabase, server: str, sight: Sight) -> Phase:
         return "unread"
     state = reading.value
     if not state.standing:
-        return "out"
+        # Enabled, or in error, and yet no node in sight: not the screen of a server that is in no cluster.
+        return "unread" if state.status.casefold() in ("enabled", "error") else "out"
     if any(isinstance(sight.file(name), Unread) for name in public_names(state.files)):
         return "unread"
     return "old" if faults_of(wanted, server, sight, state) else "right"

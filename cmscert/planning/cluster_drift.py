@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cmscert.model.desired import Material, Policy
 from cmscert.model.plan import Drift, Notice, Refusal
-from cmscert.model.readings import Unread
+from cmscert.model.readings import Known, Unread
 from cmscert.planning.cluster import UNCLEAR, Cluster, faults_of
 from cmscert.planning.due import due_at, end_of, is_due
 from cmscert.planning.words import day, time_left
@@ -93,7 +93,13 @@ def database_unread(cluster: Cluster) -> Iterator[tuple[str, str]]:
         if cluster.phases[name] != "unread" or isinstance(sight.observed.reached, Unread):
             continue
         reading = sight.observed.database
-        why = reading.why if isinstance(reading, Unread) else "a bound certificate could not be read"
+        why = "a bound certificate could not be read"
+        if isinstance(reading, Unread):
+            why = reading.why
+        elif not isinstance(reading, Known):
+            why = "this release does not know the command"
+        elif not reading.value.standing:
+            why = "its status shows no cluster, and not that there is none"
         yield name, f"{slot_of(cluster)}: {why}"
 
 

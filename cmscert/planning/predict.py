@@ -13,7 +13,6 @@ from cmscert.model.plan import (
     ConfigureDatabase,
     ConnectCluster,
     DatabaseAction,
-    Gate,
     InitializeCluster,
     JoinCluster,
     LeaveCluster,
@@ -59,8 +58,8 @@ def predict_action(observed: ObservedServer, action: Action, contents: Mapping[s
             after = _loaded(_restored(observed, action.restores), action.service)
         case RemoveFiles():
             after = _removed(observed, action.files)
-        case Gate():
-            pass
+        case _:
+            pass  # a gate changes nothing
     return after
 
 

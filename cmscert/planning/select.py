@@ -2,6 +2,9 @@
 
 ``server=core1``, ``role=core``, ``service=webadmin``, ``certificate=join``, ``label.site=oslo``, with shell wildcards.
 Selectors of the same key widen (or), selectors of different keys narrow (and).
+
+A database cluster is changed as a whole or not at all: it is selected by ``service=database`` or
+``service=database/NAME`` alone, and left out as soon as servers, roles, labels or certificates are chosen.
 """
 
 from __future__ import annotations
@@ -9,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from cmscert.model.desired import Desired, WantedIdentity, WantedServer, WantedSlot
+from cmscert.model.desired import Desired, WantedDatabase, WantedIdentity, WantedServer, WantedSlot
 from cmscert.model.names import service_of
 
 SERVER_KEYS = ("server", "role")
 SLOT_KEYS = ("service", "certificate")
 LABEL = "label."
+DATABASE = "database"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,25 +48,37 @@ def parse_selector(text: str) -> Selector:
 
 
 def apply_selection(desired: Desired, selectors: tuple[Selector, ...]) -> Desired:
-    """Leave only what is selected; a server without a slot left is left out. No selector leaves everything."""
+    """Leave only what is selected; a server without a slot left is left out, unless it is part of a selected database.
+
+    No selector leaves everything.
+    """
     if not selectors:
         return desired
     by_key: dict[str, list[Selector]] = {}
     for selector in selectors:
         by_key.setdefault(selector.key, []).append(selector)
-    kept = (_kept(server, by_key) for server in desired.servers)
-    return replace(desired, servers=tuple(server for server in kept if server is not None))
+    databases = tuple(database for database in desired.databases if _is_chosen(database, by_key))
+    members = {name for database in databases for name in database.members}
+    kept = (
+        _kept(server, by_key) or (replace(server, slots=()) if server.name in members else None)
+        for server in desired.servers
+    )
+    return replace(desired, servers=tuple(server for server in kept if server is not None), databases=databases)
 
 
 def around(desired: Desired, selected: Desired) -> Desired:
-    """Return the whole fleet with nothing wanted of what was not selected.
+    """Return the whole fleet with nothing wanted of what was not selected, databases neither.
 
     Servers outside of a selection are still looked at: their trust and identities decide in which order, and whether
     at all, the selected slots can change.
     """
     kept = {server.name: server for server in selected.servers}
     servers = (kept.get(server.name) or replace(server, slots=()) for server in desired.servers)
-    return replace(desired, servers=tuple(servers))
+    return replace(desired, servers=tuple(servers), databases=selected.databases)
+
+
+def _is_chosen(database: WantedDatabase, by_key: dict[str, list[Selector]]) -> bool:
+    return by_key.keys() == {"service"} and _any(by_key["service"], (DATABASE, f"{DATABASE}/{database.name}"))
 
 
 def _kept(server: WantedServer, by_key: dict[str, list[Selector]]) -> WantedServer | None:

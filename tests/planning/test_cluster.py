@@ -195,6 +195,22 @@ def test_five_files_on_nodes_three_on_clients(cluster: Cluster) -> None:
     assert [sum(server == name for server, _ in puts) for name in (*NODES, CLIENT)] == [5, 5, 5, 3]
 
 
+def test_one_certificate_for_both_uses(cluster: Cluster) -> None:
+    """A file that serves two uses is put once."""
+    cluster.wanted = {"server": cluster.wanted["client"], "client": cluster.wanted["client"]}
+    database = replace(cluster.database(), server=cluster.database().client)
+    cluster.plan()
+    plan = make_plan(
+        replace(cluster.fleet.desired(), databases=(database,)),
+        cluster.fleet.observed(),
+        table=SERVICES,
+        moment=MOMENT,
+        tool_version="0",
+    ).plan
+
+    assert sum(isinstance(step.action, PutFile) for step in plan.steps if step.server == "core1") == 3
+
+
 def test_live_primary_wins(cluster: Cluster) -> None:
     """The data stays where it is, whatever the inventory calls the primary."""
     cluster.primary = "core3"
@@ -383,6 +399,19 @@ def test_an_unreadable_primary_stops_everything(cluster: Cluster) -> None:
     cluster.changes["core1"] = lambda _: Unread("no answer")
 
     assert kinds(cluster.plan().plan) == []
+
+
+@pytest.mark.parametrize("status", ["Enabled", "Error"])
+def test_a_doubtful_screen_counts_as_unread(cluster: Cluster, status: str) -> None:
+    """A cluster that is enabled and shows no node is in doubt, never a first build."""
+    cluster.standing = []
+    for name in NODES:
+        cluster.changes[name] = lambda state: Known(replace(state, status=status))
+
+    plan = cluster.plan().plan
+
+    assert kinds(plan) == []
+    assert plan.unread[0] == ("core1", "database/main: its status shows no cluster, and not that there is none")
 
 
 def test_unread_content_counts_as_unread(cluster: Cluster) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from cmscert.model.desired import (
     Desired,
     Material,
     Policy,
+    WantedDatabase,
     WantedIdentity,
     WantedServer,
     WantedSlot,
@@ -110,4 +112,44 @@ def test_servers_around_a_selection_stay_with_nothing_wanted() -> None:
         "core1": [],
         "core2": [],
         "edge1": ["turn"],
+    }
+
+
+DATABASE = WantedDatabase(name="main", nodes=("core1",), clients=("core2",), primary="core1", ca=CORP)
+CLUSTERED = replace(FLEET, databases=(DATABASE,))
+
+
+@pytest.mark.parametrize(
+    ("selectors", "kept"),
+    [
+        ([], True),
+        (["service=database"], True),
+        (["service=database/*"], True),
+        (["service=database/main"], True),
+        (["service=webadmin", "service=data*"], True),
+        (["service=database/other"], False),
+        (["service=webadmin"], False),
+        (["server=core*"], False),
+        (["service=database", "server=*"], False),
+        (["service=*", "label.site=oslo"], False),
+        (["certificate=*"], False),
+    ],
+)
+def test_a_database_is_selected_as_a_whole(selectors: list[str], kept: bool) -> None:  # noqa: FBT001 - a column
+    """A cluster stays for its service's name alone; a choice of servers or certificates leaves it out."""
+    chosen = apply_selection(CLUSTERED, tuple(map(parse_selector, selectors)))
+
+    assert chosen.databases == ((DATABASE,) if kept else ())
+    assert around(CLUSTERED, chosen).databases == chosen.databases
+
+
+def test_members_of_a_selected_database_stay() -> None:
+    """Servers of a selected cluster stay with the slots that are selected besides, or with none."""
+    selectors = (parse_selector("service=database"), parse_selector("service=webadmin"))
+
+    chosen = apply_selection(CLUSTERED, selectors)
+
+    assert {each.name: [slot.slot for slot in each.slots] for each in chosen.servers} == {
+        "core1": ["webadmin"],
+        "core2": [],
     }
