@@ -113,6 +113,23 @@ class Watch:
         return Counter((node.name, service) for node in self.fleet.nodes.values() for service, _ in node.outages)
 
 
+class Typed(list[str]):
+    """The commands that a node was given; something happens when a certain one arrives, before it is carried out."""
+
+    def __init__(self, held: list[str]) -> None:
+        super().__init__(held)
+        self.waiting: list[tuple[str, Callable[[], object]]] = []
+
+    def append(self, line: str) -> None:
+        """Take a command; the first in the queue that it starts with has its turn."""
+        super().append(line)
+        for at, (start, action) in enumerate(self.waiting):
+            if line.startswith(start):
+                del self.waiting[at]
+                action()
+                return
+
+
 class Bench:
     """A lab that runs in a thread of its own; everything of it may be looked at and changed while it runs."""
 
@@ -186,6 +203,22 @@ class Bench:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
+    def on(self, server: str, start: str, action: Callable[[], object]) -> None:
+        """Let something happen once, in the lab's thread, when the next command that starts so arrives."""
+        node = self.node(server)
+        if not isinstance(node.commands, Typed):
+            node.commands = Typed(node.commands)
+        node.commands.waiting.append((start, action))
+
+    def typed(self, server: str, line: str) -> str:
+        """Type a line on a node as somebody else would."""
+
+        async def ask(_: str) -> str | None:
+            return "Y"
+
+        answer: bytes = self.do(self.node(server).carry_out(line, "10.0.0.99:40000", ask))
+        return answer.decode()
+
     def settled(self) -> None:
         """Wait until no service is coming up any more."""
         self.do(self.fleet.settled())
@@ -243,7 +276,7 @@ _READING = frozenset({"version", "date", "user list", "log", "live.json"})
 def _changes(line: str) -> bool:
     words = line.split()
     reads = line in _READING or words[0] == "get" or words[:2] in (["pki", "match"], ["pki", "verify"], ["pki", "list"])
-    return not reads and len(words) > 1 and words != ["user", "list"] and words[-1] != "status"
+    return not reads and len(words) > 1 and words[-1] not in ("status", "list") and words[:-1] != ["tls"]
 
 
 @pytest.fixture(scope="session")
