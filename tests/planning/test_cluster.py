@@ -12,7 +12,7 @@ from cmscert.mmp.services import SERVICES
 from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
 from cmscert.model.desired import Bundle, Policy, WantedDatabase
 from cmscert.model.plan import InitializeCluster, Plan, PutFile
-from cmscert.model.readings import Known, Reading, Unread
+from cmscert.model.readings import ABSENT, Known, Reading, Unread
 from cmscert.planning.make import Planned, make_plan
 from cmscert.testing.ca import Issued, ThrowAwayCa
 from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material
@@ -412,6 +412,13 @@ def test_a_doubtful_screen_counts_as_unread(cluster: Cluster, status: str) -> No
 
     assert kinds(plan) == []
     assert plan.unread[0] == ("core1", "database/main: its status shows no cluster, and not that there is none")
+
+
+def test_a_node_without_database_commands(cluster: Cluster) -> None:
+    """A member that does not know the command is named."""
+    cluster.changes["core2"] = lambda _: ABSENT
+
+    assert cluster.plan().plan.unread == (("core2", "database/main: this release does not know the command"),)
 
 
 def test_unread_content_counts_as_unread(cluster: Cluster) -> None:
