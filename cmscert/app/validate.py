@@ -15,12 +15,16 @@ def validate(inventory: Path, *, now: datetime) -> Validation:
     loaded = load(inventory, now=now)
     desired = loaded.desired
     slots = [slot for server in desired.servers for slot in server.slots]
+    materials = [slot.material for slot in slots if isinstance(slot, WantedIdentity)]
+    for database in desired.databases:
+        materials += [*database.server.values(), *database.client.values()]
     return Validation(
         fleet=desired.fleet,
         inventory_sha256=desired.inventory_sha256,
         servers=len(desired.servers),
         slots=len(slots),
-        certificates=len({slot.material.leaf.sha256 for slot in slots if isinstance(slot, WantedIdentity)}),
+        certificates=len({one.leaf.sha256 for one in materials}),
+        databases=len(desired.databases),
         warnings=loaded.warnings,
         unhandled=desired.unhandled,
     )

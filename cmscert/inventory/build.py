@@ -12,7 +12,7 @@ from pathlib import Path
 from cmscert.errors import Fault, InputError
 from cmscert.inventory.certificates import Certificates
 from cmscert.inventory.checking import Checking, secret_ref
-from cmscert.inventory.complaints import suggestion
+from cmscert.inventory.databases import databases
 from cmscert.inventory.document import parse
 from cmscert.inventory.forms import (
     AcmeForm,
@@ -29,7 +29,6 @@ from cmscert.inventory.outline import (
     BundleOutline,
     CmsCaIssuer,
     CommandIssuer,
-    DatabaseOutline,
     DirectoryIssuer,
     IssuerOutline,
     Keys,
@@ -87,7 +86,7 @@ def _outline(checking: Checking, sha256: str) -> Outline:
     certificates.check_all()
     check_ways(checking)
     servers = Servers(checking, certificates).all()
-    databases = _databases(checking, certificates)
+    clusters = databases(checking, certificates)
     used = {name for name, _ in certificates.made}
     return Outline(
         file=checking.document.file,
@@ -97,7 +96,7 @@ def _outline(checking: Checking, sha256: str) -> Outline:
         servers=servers,
         certificates=certificates.made,
         bundles={name: _bundle(checking, name) for name in form.bundles},
-        databases=databases,
+        databases=clusters,
         issuers={name: _issuer(checking, name) for name in form.issuers},
         store=_store(checking),
         subject=form.subject.model_dump(exclude_none=True),
@@ -138,34 +137,6 @@ def _issuer(checking: Checking, name: str) -> IssuerOutline:
         case CmsCaForm():
             checking.known((*keys, "server"), "servers", form.server, checking.form.servers)
             return CmsCaIssuer(name=name, server=form.server, basename=form.basename, common_name=form.common_name)
-
-
-def _databases(checking: Checking, certificates: Certificates) -> tuple[DatabaseOutline, ...]:
-    form = checking.form
-    found: list[DatabaseOutline] = []
-    seen: dict[str, str] = {}
-    for name, database in form.databases.items():
-        keys: Keys = ("databases", name)
-        for role in ("server", "client"):
-            certificate = getattr(database, role)
-            if checking.known((*keys, role), "certificates", certificate, form.certificates):
-                members = database.nodes if role == "server" else (*database.nodes, *database.clients)
-                for server in members:
-                    if server in form.servers:
-                        certificates.use(certificate, server, form.servers[server])
-        checking.known((*keys, "ca"), "bundles", database.ca, form.bundles)
-        for part in ("nodes", "clients"):
-            for number, server in enumerate(getattr(database, part)):
-                checking.known((*keys, part, number), "servers", server, form.servers)
-                if seen.setdefault(server, f"{part}[{number}] of {name}") != f"{part}[{number}] of {name}":
-                    message = f"{server} is in {seen[server]} already"
-                    checking.add((*keys, part, number), message, reason="duplicate-server")
-        if database.primary not in database.nodes:
-            hint = suggestion(database.primary, database.nodes)
-            message = f"the primary {database.primary} is not one of the nodes{hint}"
-            checking.add((*keys, "primary"), message, reason="unknown-reference")
-        found.append(DatabaseOutline(name=name, **database.model_dump()))
-    return tuple(found)
 
 
 def _store(checking: Checking) -> StoreOutline | None:

@@ -58,7 +58,7 @@ _ADDRESS = rule(
 )
 _FQDN = rule(rf"(?=.{{1,253}}$){_HOST.pattern}", "use a full host name")
 _RELEASE = rule(r"\d{1,2}\.\d{1,2}(?:\.\d{1,4}){0,3}", 'use a release like "3.9"')
-_INTERFACE = rule(r"[a-z][a-z0-9]{0,7}", "use the name of an interface, such as a")
+_INTERFACE = rule(r"[a-e]", "use the letter of an interface, a to e")
 _VARIABLE = rule(r"[A-Za-z_][A-Za-z0-9_]*", "use the name of an environment variable")
 _COUNTRY = rule(r"[A-Za-z]{2}", "use the two letters of ISO 3166")
 _BASENAME = rule(r"[A-Za-z0-9_-]{1,60}", "use letters, digits, hyphens and underscores")

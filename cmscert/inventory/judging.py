@@ -8,13 +8,14 @@ from datetime import datetime
 
 from cmscert.errors import Severity
 from cmscert.inventory.checking import Checking
+from cmscert.inventory.databases import CLIENT_NAME
 from cmscert.inventory.outline import CertificateOutline, DatabaseOutline, Keys, Outline
 from cmscert.inventory.slots import slots_of
 from cmscert.inventory.wanted import Wanted
 from cmscert.model.desired import Material
 from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
-from cmscert.pki.chain import is_root
+from cmscert.pki.chain import build_chain, is_root
 from cmscert.pki.names import missing_names
 from cmscert.pki.rules import (
     LEAF_RULES,
@@ -27,6 +28,8 @@ from cmscert.pki.rules import (
     outlives_issuer,
 )
 
+# Facts 5.2: one source says three, one says five; more than five is backed by none.
+MOST_NODES = 5
 # Peers and people reach these by the server's own name: [S25] for c2w, [S31] for xmpp.
 _BY_FQDN = frozenset({"webadmin", "webbridge3/c2w", "xmpp"})
 # What can be said when the bundle could not be loaded, which is a fault of its own.
@@ -35,13 +38,17 @@ _WITHOUT_CHAIN = tuple(rule for rule in LEAF_RULES if rule not in (chain_broken,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a certificate is used: what it verifies to there, and what it must be able to do."""
+    """Where a certificate is used: what it verifies to there, and what it must be able to do.
+
+    ``alone``: its file holds the leaf alone, so that everything above it must stand in ``bundle``.
+    """
 
     name: str
     bundle: str | None = None
     eku: tuple[str, ...] = ()
     eku_sourced: bool = False
     full_chain: bool = False
+    alone: bool = False
     common_name: str | None = None
     fqdn: str | None = None
 
@@ -73,6 +80,8 @@ class Judging:
                 for finding in self._check(outline, material, place):
                     message = f"{outline.certificate_path}: {finding.message}"
                     self._note(outline.keys, finding.reason, message, finding.severity, f"{place.name} on {server}")
+        for database in self.outline.databases:
+            self._cluster(database)
         for name in self.outline.unused:
             self._note(("certificates", name), "unused", "is used by no slot and no database", "warning", "")
         for (keys, reason, message, severity), places in self._places.items():
@@ -109,16 +118,17 @@ class Judging:
             yield from _database_uses(database)
 
     def _check(self, outline: CertificateOutline, material: Material, place: Place) -> tuple[Finding, ...]:
-        key = (outline.name, outline.server, place.bundle, place.eku, place.eku_sourced, place.common_name)
+        key = (outline.name, outline.server, place.bundle, place.eku, place.eku_sourced, place.alone, place.common_name)
         if key not in self._findings:
-            whole = self._loaded(outline.chain) and self._loaded(place.bundle)
+            whole = (place.alone or self._loaded(outline.chain)) and self._loaded(place.bundle)
+            bundle = self._certificates(place.bundle)
             self._findings[key] = check(
                 Subject(
                     at=self.at,
                     leaf=material.leaf,
-                    chain=material.chain,
+                    chain=build_chain(material.leaf, bundle) if place.alone else material.chain,
                     spki=material.spki,
-                    bundle=self._certificates(place.bundle),
+                    bundle=bundle,
                     declared=material.declared,
                     common_name=outline.common_name,
                     common_name_must_be=place.common_name,
@@ -129,6 +139,25 @@ class Judging:
                 LEAF_RULES if whole else _WITHOUT_CHAIN,
             )
         return (*self._findings[key], *(_of_place(material, place) if self._loaded(outline.chain) else ()))
+
+    def _cluster(self, database: DatabaseOutline) -> None:
+        """Judge a cluster as a whole: its size, and that one CA stands above everything ([S2], [S20])."""
+        keys: Keys = ("databases", database.name)
+        nodes = len(database.nodes)
+        if nodes % 2 == 0 or nodes > MOST_NODES:
+            message = f"{nodes} nodes: an odd number, three or five, is recommended"
+            self._note((*keys, "nodes"), "database-size", message, "warning", "")
+        bundle = self._certificates(database.ca)
+        tops: dict[Certificate, str] = {}
+        for name, server, _ in _database_uses(database):
+            material = self.wanted.material(name, server)
+            top = None if material is None else (material.leaf, *build_chain(material.leaf, bundle))[-1]
+            if top is not None and top in bundle:  # otherwise the chain is broken, a finding of its own
+                tops.setdefault(top, name)
+        if len(tops) > 1:
+            signed = ", ".join(f"{name} is under {top.subject}" for top, name in tops.items())
+            message = f"one CA must be above every certificate of a database cluster: {signed}"
+            self._note((*keys, "ca"), "database-two-cas", message, "error", "")
 
     def _loaded(self, bundle: str | None) -> bool:
         return bundle is None or bundle in self.wanted.shelf.bundles
@@ -159,7 +188,8 @@ def _database_uses(database: DatabaseOutline) -> Iterator[tuple[str, str, Place]
     """Facts 5.6: the client's common name is sourced ([S2], [S20]), what each end needs of an EKU is [MEM]."""
     for server in database.nodes:
         name = f"databases.{database.name} server"
-        yield database.server, server, Place(name=name, bundle=database.ca, eku=("serverAuth",))
+        yield database.server, server, Place(name=name, bundle=database.ca, eku=("serverAuth",), alone=True)
     for server in (*database.nodes, *database.clients):
         name = f"databases.{database.name} client"
-        yield database.client, server, Place(name=name, bundle=database.ca, eku=("clientAuth",), common_name="postgres")
+        place = Place(name=name, bundle=database.ca, eku=("clientAuth",), alone=True, common_name=CLIENT_NAME)
+        yield database.client, server, place

@@ -62,6 +62,7 @@ def load(path: Path, *, now: datetime) -> Loaded:
             policy=outline.policy,
             inventory_sha256=shelf.digest(),
             unhandled=wanted.unhandled(),
+            databases=wanted.databases(),
         ),
         keys=shelf.keys,
         logins={server.name: server.login for server in outline.servers},

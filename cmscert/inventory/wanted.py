@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cmscert.inventory.databases import unhandled
 from cmscert.inventory.document import draw
 from cmscert.inventory.material import Shelf
-from cmscert.inventory.outline import Keys, Outline, ServerOutline, SlotOutline
+from cmscert.inventory.outline import DatabaseOutline, Keys, Outline, ServerOutline, SlotOutline
 from cmscert.inventory.slots import identity_slots, slots_of
-from cmscert.model.desired import Bundle, Material, Unhandled, WantedIdentity, WantedServer, WantedSlot, WantedTrust
+from cmscert.model.desired import (
+    Bundle,
+    Material,
+    Unhandled,
+    WantedDatabase,
+    WantedIdentity,
+    WantedServer,
+    WantedSlot,
+    WantedTrust,
+)
 from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import ordered
+
+HANDLES_DATABASES = False
+"""Whether database clusters are planned and applied; until then each one stays in ``unhandled``."""
 
 _ISSUED = "obtained by an issuer, which this release does not do yet"
 _SHOWN = 3
@@ -50,14 +63,22 @@ class Wanted:
             Unhandled(path=draw(keys), message=f"{message}; left out: {_few(places)}")
             for (keys, message), places in self._left_out.items()
         ]
+        if HANDLES_DATABASES:
+            return (*found, *unhandled(self.outline))
         message = "database clusters are read and checked, but not changed by this release yet"
-        databases = [Unhandled(path=f"databases.{one.name}", message=message) for one in self.outline.databases]
-        return (*found, *databases)
+        return (*found, *(Unhandled(path=f"databases.{one.name}", message=message) for one in self.outline.databases))
 
-    def material(self, server: ServerOutline, slot: SlotOutline) -> Material | None:
-        """Return the material of an identity slot; None when it was not loaded."""
-        name = slot.certificate or ""
-        return self.shelf.materials.get((name, server.name)) or self.shelf.materials.get((name, None))
+    def databases(self) -> tuple[WantedDatabase, ...]:
+        """Return what the database clusters must hold; one that is not handled, or not loaded, is left out."""
+        if not HANDLES_DATABASES:
+            return ()
+        left_out = {one.path for one in unhandled(self.outline)}
+        found = [self._database(one) for one in self.outline.databases if f"databases.{one.name}" not in left_out]
+        return tuple(one for one in found if one is not None)
+
+    def material(self, name: str | None, server: str) -> Material | None:
+        """Return the material of a certificate for a server; None when it was not loaded."""
+        return self.shelf.materials.get((name or "", server)) or self.shelf.materials.get((name or "", None))
 
     def bundle(self, *names: str) -> Bundle | None:
         """Return one bundle of the union of some; None when one of them was not loaded."""
@@ -84,7 +105,7 @@ class Wanted:
         return None if bundle is None else WantedTrust(slot=slot.slot, bundle=bundle, leaves_of=slot.leaves_of)
 
     def _identity(self, server: ServerOutline, slot: SlotOutline, row: IdentitySlot) -> WantedIdentity | None:
-        material = self.material(server, slot)
+        material = self.material(slot.certificate, server.name)
         third = self.bundle(slot.bundle) if slot.bundle is not None else self._trust(slot)
         if material is None or (third is None and (slot.bundle is not None or slot.trusts)):
             return None
@@ -99,6 +120,23 @@ class Wanted:
             port=slot.port,
         )
 
+    def _database(self, outline: DatabaseOutline) -> WantedDatabase | None:
+        ca = self.bundle(outline.ca)
+        server = {name: self.material(outline.server, name) for name in outline.nodes}
+        client = {name: self.material(outline.client, name) for name in (*outline.nodes, *outline.clients)}
+        if ca is None or None in (*server.values(), *client.values()):
+            return None
+        return WantedDatabase(
+            name=outline.name,
+            nodes=outline.nodes,
+            clients=outline.clients,
+            primary=outline.primary,
+            interface=outline.interface,
+            server={name: one for name, one in server.items() if one is not None},
+            client={name: one for name, one in client.items() if one is not None},
+            ca=ca,
+        )
+
     def _trust(self, slot: SlotOutline) -> Bundle | None:
         if slot.leaves_of is not None:
             return self._leaf_bundle(slot.leaves_of)
@@ -107,7 +145,7 @@ class Wanted:
     def _leaf_bundle(self, service: str) -> Bundle | None:
         """Return the leaf certificates of a service across the fleet; None when some are not there."""
         if service not in self._leaves:
-            materials = [self.material(server, slot) for server, slot in self._holders(service)]
+            materials = [self.material(slot.certificate, server.name) for server, slot in self._holders(service)]
             leaves: list[Certificate] = [one.leaf for one in materials if one is not None]
             whole = bool(leaves) and len(leaves) == len(materials)
             name = f"{service.replace('/', '-')}-leaves"

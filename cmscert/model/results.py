@@ -23,6 +23,7 @@ class Validation:
     servers: int
     slots: int
     certificates: int
+    databases: int = 0
     warnings: tuple[Fault, ...] = ()
     unhandled: tuple[Unhandled, ...] = ()
 

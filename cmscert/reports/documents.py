@@ -108,6 +108,7 @@ def validate_document(validation: Validation) -> Document:
                 "servers": validation.servers,
                 "slots": validation.slots,
                 "certificates": validation.certificates,
+                "databases": validation.databases,
             },
         }
     )

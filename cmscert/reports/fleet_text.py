@@ -52,6 +52,8 @@ def validate_text(validation: Validation, *, width: int = 80, colour: bool = Fal
         f"{counted(validation.servers, 'server')}, {counted(validation.slots, 'slot')}, "
         f"{counted(validation.certificates, 'certificate')}"
     )
+    if validation.databases:
+        holds += f", {counted(validation.databases, 'database')}"
     parts: list[RenderableType] = [
         phrase(("Inventory of ", "plain"), (validation.fleet, "title"), (" is valid", "good"), (f": {holds}", "plain"))
     ]

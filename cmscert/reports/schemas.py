@@ -166,7 +166,7 @@ VALIDATE = _record(
     valid={"const": True},
     warnings=_several(FAULT),
     unhandled=_several(_record(path=TEXT, message=TEXT)),
-    summary=_record(servers=COUNT, slots=COUNT, certificates=COUNT),
+    summary=_record(servers=COUNT, slots=COUNT, certificates=COUNT, databases=COUNT),
 )
 CERTIFICATE = _record(
     common_name=MAYBE,

@@ -259,6 +259,10 @@ def test_calm_validation_is_one_line() -> None:
     calm = replace(validation(), warnings=(), unhandled=())
 
     assert validate_text(calm) == "Inventory of example is valid: 6 servers, 20 slots, 9 certificates\n"
+    clustered = replace(calm, databases=1)
+    assert validate_text(clustered) == (
+        "Inventory of example is valid: 6 servers, 20 slots, 9 certificates, 1 database\n"
+    )
 
 
 ERRORS = [

@@ -1,0 +1,97 @@
+"""Database clusters of the inventory: members, references, and what no certificate of theirs may be (facts 5.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cmscert.inventory.certificates import Certificates
+from cmscert.inventory.checking import Checking
+from cmscert.inventory.complaints import suggestion
+from cmscert.inventory.forms import DatabaseForm
+from cmscert.inventory.outline import DatabaseOutline, Keys, Outline
+from cmscert.model.desired import Unhandled
+
+CLIENT_NAME = "postgres"
+"""Common name of every client certificate ([S2], [S20]): PostgreSQL takes it for the name of the database's user."""
+
+_NOT_YET = "which this release does not do yet"
+
+
+def databases(checking: Checking, certificates: Certificates) -> tuple[DatabaseOutline, ...]:
+    """Return the outline of every cluster, and note what is wrong."""
+    seen: dict[str, str] = {}
+    found: list[DatabaseOutline] = []
+    for name, form in checking.form.databases.items():
+        _members(checking, name, form, seen)
+        _references(checking, certificates, name, form)
+        found.append(DatabaseOutline(name=name, **form.model_dump()))
+    return tuple(found)
+
+
+def unhandled(outline: Outline) -> Iterator[Unhandled]:
+    """Yield the clusters whose material does not all come from files, with what makes it instead."""
+    for database in outline.databases:
+        makers: dict[str, list[str]] = {}
+        for what, issuer in _issued(outline, database):
+            built_in = issuer in outline.issuers and outline.issuers[issuer].type == "cms_ca"
+            maker = "made by the CA built into CMS" if built_in else "obtained by an issuer"
+            makers.setdefault(maker, []).append(what)
+        parts = [f"{', '.join(dict.fromkeys(names))}: {maker}, {_NOT_YET}" for maker, names in makers.items()]
+        if parts:
+            yield Unhandled(path=f"databases.{database.name}", message="; ".join(parts))
+
+
+def _members(checking: Checking, name: str, form: DatabaseForm, seen: dict[str, str]) -> None:
+    keys: Keys = ("databases", name)
+    for part in ("nodes", "clients"):
+        for number, server in enumerate(getattr(form, part)):
+            checking.known((*keys, part, number), "servers", server, checking.form.servers)
+            place = f"{part}[{number}] of {name}"
+            if seen.setdefault(server, place) != place:
+                message = f"{server} is in {seen[server]} already"
+                checking.add((*keys, part, number), message, reason="duplicate-server")
+    if form.primary not in form.nodes:
+        hint = suggestion(form.primary, form.nodes)
+        message = f"the primary {form.primary} is not one of the nodes{hint}"
+        checking.add((*keys, "primary"), message, reason="unknown-reference")
+
+
+def _references(checking: Checking, certificates: Certificates, name: str, form: DatabaseForm) -> None:
+    """Server certificates are for nodes only, client certificates for every member (procedure section 2)."""
+    keys: Keys = ("databases", name)
+    uses = (("server", form.server, form.nodes), ("client", form.client, (*form.nodes, *form.clients)))
+    for role, certificate, members in uses:
+        if not checking.known((*keys, role), "certificates", certificate, checking.form.certificates):
+            continue
+        for server in members:
+            if server in checking.form.servers:
+                certificates.use(certificate, server, checking.form.servers[server])
+        _certificate(checking, certificate, f"databases.{name}", role)
+    checking.known((*keys, "ca"), "bundles", form.ca, checking.form.bundles)
+
+
+def _certificate(checking: Checking, name: str, cluster: str, role: str) -> None:
+    form = checking.form.certificates.get(name)
+    if form is None:  # malformed, a fault already
+        return
+    if form.naming == "fixed":
+        # T-53: /srv/pgsql/client.crt and others; a file put under the name in use changes nothing.
+        message = f"{cluster} works on copies of its files, so they always get new names: leave naming out"
+        checking.add(("certificates", name, "naming"), message, reason="database-naming")
+    if role == "client" and form.common_name != CLIENT_NAME:
+        message = f"must be {CLIENT_NAME} for the client certificate of {cluster}"
+        checking.add(("certificates", name, "common_name"), message, reason="database-client-cn")
+
+
+def _issued(outline: Outline, database: DatabaseOutline) -> Iterator[tuple[str, str]]:
+    """Yield what of a cluster an issuer makes: (what, issuer)."""
+    bundles = [database.ca]
+    for name in (database.server, database.client):
+        certificate = outline.certificate(name, database.nodes[0])
+        if certificate.issuer is not None:
+            yield f"certificate {name}", certificate.issuer
+        bundles.append(certificate.chain or "")
+    for name in dict.fromkeys(bundles):
+        bundle = outline.bundles.get(name)
+        if bundle is not None and bundle.issuer is not None:
+            yield f"bundle {name}", bundle.issuer
