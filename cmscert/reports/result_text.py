@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     "applied": ("applied and verified", "good"),
-    "rolled-back": ("failed; every server it touched is back as it was, and that was verified", "warning"),
+    "rolled-back": ("failed; what failed is back as it was, and that was verified", "warning"),
     "neither": ("failed, and the fleet is neither old nor new", "error"),
     "interrupted": ("interrupted; the journal is whole", "warning"),
 }
