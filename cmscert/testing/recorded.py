@@ -10,6 +10,7 @@ from typing import Literal
 
 from cmscert.errors import NodeError
 from cmscert.model.commands import Command, Effect, Reply
+from cmscert.transport.session import Sink
 
 Told = str | NodeError | Callable[[], "str | Awaitable[str]"]
 """An answer: the text, the error to raise, or a function for what depends on the moment or never comes."""
@@ -17,7 +18,10 @@ Told = str | NodeError | Callable[[], "str | Awaitable[str]"]
 Script = Mapping[str, Told | Sequence[Told]] | Callable[[str], Told | None]
 """By command as typed: one answer for every time, or several, one for each time. A function returns None if untold."""
 
-Kind = Literal["ask", "do", "list", "read", "tail", "put", "remove"]
+Kind = Literal["ask", "do", "list", "read", "tail", "fetch", "put", "remove"]
+
+PART = 16
+"""Bytes that ``fetch_file`` hands on at a time: few, so that small files come in several parts too."""
 
 
 class NotTold(AssertionError):
@@ -70,6 +74,16 @@ class RecordedSession:
         await self._hear("tail", name)
         kept = self._kept(name)
         return None if kept is None else kept[-size:]
+
+    async def fetch_file(self, name: str, sink: Sink) -> int | None:
+        """Hand a file of the store on in parts, None when there is no such file."""
+        await self._hear("fetch", name)
+        kept = self._kept(name)
+        if kept is None:
+            return None
+        for start in range(0, len(kept), PART):
+            sink(kept[start : start + PART])
+        return len(kept)
 
     async def put_file(self, name: str, data: bytes) -> None:
         """Keep what ``on_put`` returns."""

@@ -9,6 +9,9 @@ from cmscert.model.commands import Command, Reply
 from cmscert.model.readings import Reading
 from cmscert.pki.certificate import Certificate
 
+Sink = Callable[[bytes], object]
+"""Takes the next part of a file."""
+
 
 class ReadSession(Protocol):
     """Reads one node. Safe to call from many tasks at once; the session paces itself."""
@@ -35,6 +38,13 @@ class ReadSession(Protocol):
 
     async def read_tail(self, name: str, size: int) -> bytes | None:
         """Return at most the last ``size`` bytes of a file (``log`` supports it, [S1]); None when there is none."""
+        ...
+
+    async def fetch_file(self, name: str, sink: Sink) -> int | None:
+        """Hand a file of any size to ``sink``, part by part and in order; return its bytes, None when there is none.
+
+        Raises NodeError, and what ``sink`` raises.
+        """
         ...
 
 

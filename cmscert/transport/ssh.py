@@ -23,7 +23,7 @@ from cmscert.transport.known_hosts import KnownHosts, load_known_hosts
 from cmscert.transport.line import DeniedError, Line, LostError, RefusedError
 from cmscert.transport.login import log_in
 from cmscert.transport.pace import PAUSES
-from cmscert.transport.session import ReadSession, WriteSession
+from cmscert.transport.session import ReadSession, Sink, WriteSession
 from cmscert.transport.shell import OTHER_QUESTION, Shell, open_shell
 from cmscert.transport.store import Store
 
@@ -106,6 +106,18 @@ class NodeSession:
     async def read_tail(self, name: str, size: int) -> bytes | None:
         """Return at most the last ``size`` bytes of a file, None when there is none. Raises NodeError."""
         return await self._reading(f"reading the end of {name}", lambda: self._store.tail(name, size))
+
+    async def fetch_file(self, name: str, sink: Sink) -> int | None:
+        """Hand a file of any size on, part by part; on a new connection it goes on where the first one ended."""
+        came = 0
+
+        def took(part: bytes) -> None:
+            nonlocal came
+            sink(part)
+            came += len(part)
+
+        there = await self._reading(f"fetching {name}", lambda: self._store.fetch(name, took, start=came))
+        return came if there else None
 
     async def put_file(self, name: str, data: bytes) -> None:
         """Upload a file, replacing one of the same name. Raises NodeError."""

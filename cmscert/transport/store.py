@@ -13,6 +13,7 @@ from cmscert.errors import AnswerTimeout, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.replies import clean
 from cmscert.transport.line import DeniedError, Line, LostError, RefusedError
 from cmscert.transport.pace import PAUSES
+from cmscert.transport.session import Sink
 
 FILE_LIMIT = 1 << 20
 """Bytes of one file (1 MiB)."""
@@ -20,6 +21,7 @@ FILE_LIMIT = 1 << 20
 NAMES_LIMIT = 20_000
 NAME_BYTES = 255
 READS_AT_ONCE = 8
+BLOCKS_AHEAD = 8  # asked for at once while a file is fetched: 256 KiB of it are held at most
 BLOCK = 32_768  # what every SFTP server hands out in one answer
 
 T = TypeVar("T")
@@ -66,6 +68,17 @@ class Store:
         path, wanted = self._path(name), min(size, FILE_LIMIT)
         return await self._run(f"reading the end of {name}", lambda sftp: _read(sftp, path, last=wanted))
 
+    async def fetch(self, name: str, take: Sink, *, start: int = 0) -> bool:
+        """Hand a file on from ``start``, part by part; False when there is none. Time is limited for each part."""
+        path, came = self._path(name), 0
+
+        def took(part: bytes) -> None:
+            nonlocal came
+            take(part)
+            came += len(part)
+
+        return await self._run(f"fetching {name}", lambda sftp: _fetch(sftp, path, took, start), lambda: came)
+
     async def put(self, name: str, content: bytes) -> None:
         """Write a file and see that the store took all of it."""
         path = self._path(name)
@@ -103,13 +116,21 @@ class Store:
             raise StoreRefused(self._server, f"{name!r} is no name of a file in the flat store")
         return b"/" + name.encode()  # [S1] and [S12] address files as /name
 
-    async def _run(self, what: str, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
-        """Run one operation, in bounded number and time. Raises LostError, NodeError."""
+    async def _run(
+        self,
+        what: str,
+        work: Callable[[asyncssh.SFTPClient], Awaitable[T]],
+        came: Callable[[], int] = lambda: 0,
+    ) -> T:
+        """Run one operation, in bounded number and time. Raises LostError, NodeError.
+
+        ``came``: how many bytes have come; as long as it grows, the time starts anew.
+        """
         async with self._places:
             sftp = await self._sftp()
             self._busy += 1
             try:
-                return await self._in_time(what, sftp, work)
+                return await self._in_time(what, sftp, work, came)
             except _GONE as error:
                 self._forget(sftp)
                 raise LostError(started=True) from error
@@ -125,12 +146,20 @@ class Store:
                 self._busy -= 1
 
     async def _in_time(
-        self, what: str, sftp: asyncssh.SFTPClient, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]
+        self,
+        what: str,
+        sftp: asyncssh.SFTPClient,
+        work: Callable[[asyncssh.SFTPClient], Awaitable[T]],
+        came: Callable[[], int],
     ) -> T:
         """Wait for the operation, but not for what it does when it is cancelled: that asks the silent node again."""
         task = asyncio.ensure_future(work(sftp))
+        seen = -1
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._seconds)
+            done: set[asyncio.Future[T]] = set()
+            while not done and came() != seen:
+                seen = came()
+                done, _ = await asyncio.wait({task}, timeout=self._seconds)
         except BaseException:
             self._abandon(sftp, task)
             raise
@@ -246,6 +275,44 @@ async def _read_on(file: asyncssh.SFTPClientFile, read: bytearray, start: int, l
             break
         read += part
     return bytes(read)
+
+
+async def _fetch(sftp: asyncssh.SFTPClient, path: bytes, take: Sink, start: int) -> bool:
+    """Read some blocks ahead, up to the size that the node tells; the end is where an answer is empty."""
+    try:
+        file = await sftp.open(path, "rb", encoding=None, block_size=0)
+    except _NO_SUCH:
+        return False
+    try:
+        size = await _size(file)
+        while True:
+            left = None if size is None else -(-(size - start) // BLOCK)
+            came = await _ahead(file, take, start, BLOCKS_AHEAD if left is None else min(max(left, 1), BLOCKS_AHEAD))
+            if came is None:
+                return True
+            start += came
+    finally:
+        await file.close()
+
+
+async def _ahead(file: asyncssh.SFTPClientFile, take: Sink, start: int, blocks: int) -> int | None:
+    """Hand on some blocks as they come, and return how many bytes they had; None at the end of the file."""
+    came = 0
+    asked = [asyncio.ensure_future(_block(file, BLOCK, start + at * BLOCK)) for at in range(blocks)]
+    try:
+        for each in asked:
+            part = await each
+            if not part:
+                return None
+            take(part)
+            came += len(part)
+            if len(part) < BLOCK:
+                break
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    return came
 
 
 async def _block(file: asyncssh.SFTPClientFile, size: int, start: int) -> bytes:

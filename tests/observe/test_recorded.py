@@ -75,6 +75,10 @@ async def test_the_store_is_told_or_not() -> None:
     assert await session.read_tail("b", 2) == b"23"
     assert await session.read_file("c") is None
     assert await session.read_tail("c", 2) is None
+    parts: list[bytes] = []
+    session.store["long"] = b"x" * 20
+    assert [await session.fetch_file(name, parts.append) for name in ("long", "c")] == [20, None]
+    assert parts == [b"x" * 16, b"x" * 4]
     with pytest.raises(StoreRefused):
         await session.read_file("a")
     session.listing = GONE

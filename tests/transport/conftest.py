@@ -54,6 +54,7 @@ class Script:
     truncate: int | None = None
     stat: bool = True
     short_reads: int | None = None
+    slow_reads: float = 0.0  # seconds before each answer to a read
     sftp_silent: bool = False
     sftp_cut: int = 0  # cut the connection at this many file opens
     sftp_garbage: bool = False
@@ -104,8 +105,9 @@ class Files(asyncssh.SFTPServer):
             raise asyncssh.SFTPNoSuchFile("no such file")
         return [name]
 
-    def read(self, file_obj: list[object], offset: int, size: int) -> bytes:
+    async def read(self, file_obj: list[object], offset: int, size: int) -> bytes:
         """Play the part of read."""
+        await asyncio.sleep(self._script.slow_reads)
         if self._script.sftp_garbage:
             self._conn.abort()
         content = self._script.files[str(file_obj[0])]

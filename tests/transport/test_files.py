@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmscert.errors import AnswerTimeout, ConnectionLost, StoreRefused, UnexpectedAnswer
+from cmscert.errors import AnswerTimeout, ConnectionLost, JournalError, StoreRefused, UnexpectedAnswer
 from cmscert.model.commands import Command
 
 if TYPE_CHECKING:
@@ -70,6 +70,67 @@ async def test_large_files(node: Script, session_to: SessionTo) -> None:
         with pytest.raises(StoreRefused, match="core1: large is larger than 1 MiB"):
             await session.read_file("large")
         assert await session.read_tail("large", 2) == b"xy"
+
+
+@pytest.mark.parametrize("short", [None, 1000])
+async def test_files_of_any_size_are_fetched(node: Script, session_to: SessionTo, short: int | None) -> None:
+    """What is too large to read is handed on in parts, in order and whole, also where answers are short."""
+    node.files |= {"large": bytes(range(256)) * 4500, "empty": b""}
+    node.short_reads = short
+    parts: list[bytes] = []
+    async with session_to(node) as session:
+        assert await session.fetch_file("large", parts.append) == len(node.files["large"])
+        assert await session.fetch_file("empty", parts.append) == 0
+        assert await session.fetch_file("none", parts.append) is None
+    assert b"".join(parts) == node.files["large"]
+    assert max(map(len, parts)) <= 1 << 15
+    assert node.logins == 1
+
+
+async def test_fetching_goes_on_after_a_cut(node: Script, session_to: SessionTo) -> None:
+    """On a new connection a fetch goes on where the first one ended, so nothing is handed on twice."""
+    node.files["large"] = bytes(range(256)) * 4500
+    parts: list[bytes] = []
+
+    def take(part: bytes) -> None:
+        parts.append(part)
+        if len(parts) == 3:
+            node.connections[0].abort()
+
+    async with session_to(node) as session:
+        assert await session.fetch_file("large", take) == len(node.files["large"])
+    assert b"".join(parts) == node.files["large"]
+    assert node.logins == 2
+
+
+async def test_a_fetch_takes_as_long_as_parts_come(node: Script, session_to: SessionTo) -> None:
+    """Time is limited for each part, not for the whole file; a node that falls silent is given up."""
+    node.files["large"] = b"x" * (1 << 20)
+    node.slow_reads = 0.15
+    came = 0
+
+    def take(part: bytes) -> None:
+        nonlocal came
+        came += len(part)
+
+    async with session_to(node, answer=0.4) as session:
+        assert await session.fetch_file("large", take) == came == 1 << 20
+        node.slow_reads = 5.0
+        with pytest.raises(AnswerTimeout, match="fetching large did not end within"):
+            await session.fetch_file("large", take)
+
+
+async def test_a_sink_that_fails_ends_the_fetch(node: Script, session_to: SessionTo) -> None:
+    """What the sink raises comes out as it is, and the session goes on."""
+    node.files["a"] = b"1"
+
+    def full(_part: bytes) -> None:
+        raise JournalError("no space left")
+
+    async with session_to(node) as session:
+        with pytest.raises(JournalError, match="no space left"):
+            await session.fetch_file("a", full)
+        assert await session.read_file("a") == b"1"
 
 
 async def test_names_of_a_hostile_node(node: Script, session_to: SessionTo) -> None:
