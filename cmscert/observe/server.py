@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 from cmscert.errors import NotACms
 from cmscert.mmp.commands import DATE, USER_LIST, VERSION, pki_match, statuses
+from cmscert.mmp.database import DATABASE_STATUS
 from cmscert.mmp.replies import (
     clean,
     read_date,
@@ -18,12 +19,14 @@ from cmscert.mmp.replies import (
     read_version,
 )
 from cmscert.mmp.screens import read_screen
+from cmscert.model.database import DatabaseState
 from cmscert.model.desired import WantedIdentity, WantedServer
 from cmscert.model.names import Release, service_of
 from cmscert.model.observed import ObservedServer, ServiceState, StoredFile
-from cmscert.model.readings import ABSENT, Known, Reading, Unread
+from cmscert.model.readings import ABSENT, NOT_ASKED, Known, Reading, Unread
 from cmscert.model.services import Service, ServiceTable, rows_for
 from cmscert.observe.asking import Ear, attempt, finish, together
+from cmscert.observe.database import database_files, database_pairs, hear_database
 from cmscert.observe.files import bound_files, is_key, own_files, read_files
 from cmscert.observe.services import Chain, read_served, tags, worst_of
 from cmscert.transport.session import Probe, ReadSession
@@ -36,7 +39,7 @@ Screens = dict[str, Reading[ServiceState]]
 Pair = tuple[str, str]
 
 
-async def observe_server(
+async def observe_server(  # noqa: PLR0913 - each is one thing that tells how to look
     session: ReadSession,
     wanted: WantedServer,
     *,
@@ -46,16 +49,18 @@ async def observe_server(
     user: str,
     known: ObservedServer | None = None,
     extra: frozenset[str] = frozenset(),
+    database: bool = False,
 ) -> ObservedServer:
     """Read one node: release, clock, password expiry, files, screens, certificates, matches, what is served.
 
     ``clock``: aware UTC. ``user``: the account that is logged in. ``known``: an earlier reading of the same run; its
     release, clock and password expiry are taken over. ``extra``: services to look at besides the wanted ones.
+    ``database``: the node is a member of a database cluster, which is read too.
     What could not be read is Unread in the result; a node that answers nothing at all is not reached.
     Raises NotACms when neither the release nor any screen can be recognised.
     """
     look = _Look(session=session, wanted=wanted, table=table, probe=probe, clock=clock, user=user, known=known)
-    return await look.all(extra)
+    return await look.all(extra, database=database)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class _First:
     files: Reading[tuple[str, ...]]
     rows: Mapping[str, Service]
     screens: Screens
+    database: Reading[DatabaseState]
 
     @property
     def listed(self) -> tuple[str, ...] | None:
@@ -94,23 +100,25 @@ class _Look:
         self.ear = Ear(session, clock)
         self.tags = tags(wanted)
 
-    async def all(self, extra: frozenset[str]) -> ObservedServer:
+    async def all(self, extra: frozenset[str], *, database: bool) -> ObservedServer:
         fixed = any(isinstance(slot, WantedIdentity) and slot.material.naming == "fixed" for slot in self.wanted.slots)
         names = {service_of(slot.slot) for slot in self.wanted.slots} | extra
         if fixed:
             names |= {row.name for row in self.table}
-        first = await self._first(names)
+        first = await self._first(names, database=database)
         if isinstance(first, Unread):
             return ObservedServer(name=self.wanted.name, reached=first)
         return await self._second(first, everything=fixed or bool(own_files(first.listed or ())))
 
-    async def _first(self, names: Iterable[str]) -> _First | Unread:
+    async def _first(self, names: Iterable[str], *, database: bool) -> _First | Unread:
         """Ask everything that needs no earlier answer."""
         named = sorted(names)
         rows = [row for name in named for row in self._candidates(name)]
         questions = [command for row in rows for command in statuses(row)]
         if self.known is None:
             questions += [VERSION, DATE, USER_LIST]
+        if database:
+            questions.append(DATABASE_STATUS)
         listed = asyncio.ensure_future(attempt(self.session.list_files()))
         await finish(listed, *(asyncio.ensure_future(self.ear.hear(command)) for command in questions))
         listing = listed.result()
@@ -121,14 +129,16 @@ class _Look:
         release = await self._release()
         sure = self._rows(release)
         screens = await self._screens({name: sure.get(name) for name in named})
-        if not isinstance(release, Known) and named and self._strange(screens):
+        cluster = await hear_database(self.ear) if database else NOT_ASKED
+        known = (release, cluster)
+        if not any(isinstance(each, Known) for each in known) and named and self._strange(screens):
             raise NotACms(
                 self.session.server,
                 "something answers, but not with the command line of a Meeting Server",
                 hint="check the address and the port of this server in the inventory",
             )
         expires = self.known.password_expires if self.known else await self._expires()
-        return _First(release=release, expires=expires, files=listing, rows=sure, screens=screens)
+        return _First(release=release, expires=expires, files=listing, rows=sure, screens=screens, database=cluster)
 
     def _strange(self, screens: Screens) -> bool:
         """Tell whether commands were answered, and none of the answers is a screen."""
@@ -178,7 +188,8 @@ class _Look:
 
     async def _second(self, first: _First, *, everything: bool) -> ObservedServer:
         """Read what the first answers name, all at once."""
-        names = tuple(dict.fromkeys((*_files_of(first.screens.values()), *_public(own_files(first.listed or ())))))
+        own = _public(own_files(first.listed or ()))
+        names = tuple(dict.fromkeys((*_files_of(first.screens.values()), *database_files(first.database), *own)))
         skew = asyncio.ensure_future(self._skew())
         read = asyncio.ensure_future(read_files(self.session, names, listed=first.listed))
         more = asyncio.ensure_future(self._more(first, names, everything=everything))
@@ -198,6 +209,7 @@ class _Look:
             screens={**first.screens, **screens},
             matches=matches.result(),
             served=worst_of(shown.result(), _bound_leaves(first.screens, contents)),
+            database=first.database,
         )
 
     async def _more(
@@ -240,6 +252,7 @@ class _Look:
         return dict(zip(there, readings, strict=True))
 
     def _pairs(self, first: _First) -> Iterator[Pair]:
+        yield from database_pairs(first.database)
         for wanted in self.wanted.slots:
             state = first.screens.get(service_of(wanted.slot))
             if isinstance(wanted, WantedIdentity) and isinstance(state, Known):

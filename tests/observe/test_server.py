@@ -79,7 +79,13 @@ class World:
         self.probed: list[int] = []
         self.session = RecordedSession(server="core1", script=self.script, store=self.store, seconds=2.0)
 
-    async def look(self, *, extra: frozenset[str] = frozenset(), known: ObservedServer | None = None) -> ObservedServer:
+    async def look(
+        self,
+        *,
+        extra: frozenset[str] = frozenset(),
+        known: ObservedServer | None = None,
+        database: bool = False,
+    ) -> ObservedServer:
         """Observe the node."""
 
         async def probe(_address: str, port: int, _name: str) -> Reading[Chain]:
@@ -98,6 +104,7 @@ class World:
             user="admin",
             known=known,
             extra=extra,
+            database=database,
         )
 
 
