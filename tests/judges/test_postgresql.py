@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,12 @@ class Set:
     ca: tuple[Certificate, ...]
 
 
+def program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs, of the newest release installed."""
+    newest = max(PROGRAMS.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    return str(newest.with_name(name))
+
+
 @dataclass(kw_only=True)
 class Server:
     """A PostgreSQL of its own in a folder of its own; root starts it as the package's user, who must own its files."""
@@ -88,23 +96,19 @@ class Server:
         """The user that it runs as, never root: it would refuse."""
         return pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """How its programs are started: in its folder, in English, without a way to ask, as its user."""
+        environment = {"LC_ALL": "C", "HOME": str(self.folder), "PATH": "/usr/bin:/bin"}
+        how: dict[str, Any] = {"cwd": self.folder, "env": environment, "stdin": subprocess.DEVNULL, "text": True}
+        if os.geteuid() == 0:
+            how |= {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": ()}
+        return how
+
     def run(self, *words: object) -> subprocess.CompletedProcess[str]:
         """Run one of its programs."""
-        newest = max(PROGRAMS.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-        is_root = os.geteuid() == 0
-        return subprocess.run(
-            [newest.with_name(str(words[0])), *map(str, words[1:])],
-            cwd=self.folder,
-            env={"LC_ALL": "C", "HOME": str(self.folder), "PATH": "/usr/bin:/bin"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            user=self.user.pw_uid if is_root else None,
-            group=self.user.pw_gid if is_root else None,
-            extra_groups=() if is_root else None,
-        )
+        command = [program(str(words[0])), *map(str, words[1:])]
+        return subprocess.run(command, capture_output=True, check=False, timeout=60, **self.how)
 
     def write(self, name: str, content: bytes) -> Path:
         """Write a file that only its user can read, as PostgreSQL demands of keys."""
@@ -137,24 +141,34 @@ def standing(material: Set) -> Iterator[Server]:
         server.write("data/server.key", material.server.key.pem())
         server.write("data/ca.crt", file_bytes(material.ca))
         server.write("data/pg_hba.conf", RULES.encode())
-        start(server)
-        yield server
+        with started(server):
+            yield server
     finally:
-        server.run("pg_ctl", "stop", "-D", "data", "-m", "immediate")
         shutil.rmtree(server.folder)
 
 
-def start(server: Server) -> None:
-    """Start it on a free port; another program may be quicker to take that, so try a few."""
+@contextmanager
+def started(server: Server) -> Iterator[None]:
+    """Start it on a free port, as a child that is stopped and reaped; another program may take that port first."""
     for _ in range(5):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             server.port = free.getsockname()[1]
         lines = [f"{key} = '{word}'\n" for key, word in (SETTINGS | {"port": str(server.port)}).items()]
         server.write("data/postgresql.conf", "".join(lines).encode())
-        if server.run("pg_ctl", "start", "-w", "-D", "data", "-l", "log").returncode == 0:
-            return
-    raise AssertionError((server.folder / "log").read_text())
+        command = [program("postgres"), "-D", "data"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **server.how) as process:
+            assert process.stderr is not None
+            try:
+                said = []
+                for line in process.stderr:
+                    said.append(line)
+                    if "ready to accept connections" in line:
+                        yield
+                        return
+            finally:
+                process.send_signal(signal.SIGQUIT)  # stop at once
+    raise AssertionError("".join(said))
 
 
 @pytest.fixture(scope="module")
