@@ -28,7 +28,8 @@ def _place(node: LabNode) -> str:
 class LabFleet:
     """Nodes that start and stop together: ``async with LabFleet(specs) as fleet``.
 
-    ``database``: the databases of all nodes; ``clock`` is theirs, and tells aware UTC.
+    ``database``: the databases of all nodes; ``clock`` tells all of them the time, aware UTC. Without a start,
+    nodes carry out commands in memory (``LabNode.carry_out``), and only services need more.
     """
 
     def __init__(self, specs: Sequence[NodeSpec], *, clock: Clock | None = None) -> None:

@@ -118,6 +118,7 @@ class LabNode:
 
     def log_file(self) -> bytes:
         """Return the running syslog as the file ``log`` shows it."""
+        self.machine.databases.tick()
         return "".join(f"{line}\n" for line in self.audit).encode()
 
     def live_json(self) -> bytes:

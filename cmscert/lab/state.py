@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cmscert.errors import LabError
 from cmscert.lab import tls
@@ -66,7 +66,7 @@ class Machine:
 
     def clock(self) -> datetime:
         """Return the time by the node's own clock, UTC."""
-        return datetime.now(UTC) + timedelta(seconds=self.spec.clock_skew)
+        return self.databases.clock() + timedelta(seconds=self.spec.clock_skew)
 
     async def start(self) -> None:
         """Take the ports and bring up what is enabled, with what was loaded last. Raises OSError."""

@@ -114,6 +114,8 @@ class Store(asyncssh.SFTPServer):
         return OpenFile(name=name, content=bytearray(kept), writes=True, appends=bool(pflags & asyncssh.FXF_APPEND))
 
     async def _await_turn(self, words: list[str]) -> None:
+        if self._node.faults.down:
+            raise asyncssh.SFTPConnectionLost("connection lost")
         text = self._node.failing(words)
         if text is not None:
             raise asyncssh.SFTPFailure(text)

@@ -13,7 +13,7 @@ from cmscert.errors import LabError
 from cmscert.inventory.load import read_outline
 from cmscert.lab.pki import World, make_material
 from cmscert.lab.scenario import SCENARIOS, build
-from cmscert.lab.sketch import AuthoritySketch, BundleSketch, CertificateSketch, Sketch, SlotSketch
+from cmscert.lab.sketch import AuthoritySketch, BundleSketch, CertificateSketch, DatabaseSketch, Sketch, SlotSketch
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INVENTORIES = Path(__file__).parents[2] / "inventories"
@@ -86,6 +86,17 @@ def test_cluster_in_the_labs_words() -> None:
     assert fleet.certificate(("cluster", None)).sans[0] == "cms.example.com"
     assert fleet.certificate(("dbclient", None)).usage == "database-client"
     assert fleet.certificate(("dbserver", None)).usage == "database-server"
+    assert fleet.databases == (
+        DatabaseSketch(
+            name="main",
+            nodes=("core1", "core2", "core3"),
+            clients=("core4",),
+            primary="core1",
+            server="dbserver",
+            client="dbclient",
+            ca="dbca",
+        ),
+    )
     assert slot(fleet, "core1", "callbridge") == SlotSketch(
         server="core1", slot="callbridge", certificate=("cluster", None), bundle="corp"
     )
