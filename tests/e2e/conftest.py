@@ -104,10 +104,7 @@ class Watch:
 
     def _restarting(self, pair: tuple[str, str], before: Mapping[str, tuple[tuple[bool, int], ...]]) -> bool:
         """Tell whether a service of the pair was down at any time since the sample before."""
-        for at, name in enumerate(pair):
-            if not before[name][at][0] or self._turn(name)[at] != before[name][at]:
-                return True
-        return False
+        return any(not before[name][at][0] or self._turn(name)[at] != before[name][at] for at, name in enumerate(pair))
 
     def _outages(self) -> Counter[tuple[str, str]]:
         return Counter((node.name, service) for node in self.fleet.nodes.values() for service, _ in node.outages)
@@ -251,7 +248,9 @@ class Bench:
     def since(self, marks: Mapping[str, int]) -> dict[str, list[str]]:
         """Return what was typed and transferred on each node since then, without what only reads."""
         told = {name: node.history[marks.get(name, 0) :] for name, node in self.fleet.nodes.items()}
-        return {name: changes for name, lines in told.items() if (changes := [line for line in lines if _changes(line)])}
+        return {
+            name: changes for name, lines in told.items() if (changes := [line for line in lines if _changes(line)])
+        }
 
     def state(self) -> dict[str, Any]:
         """Return what is bound, loaded and up everywhere, to compare with later."""

@@ -168,7 +168,7 @@ def silent_port() -> Iterator[int]:
         listener.listen(0)
         waiting = [socket.socket() for _ in range(4)]
         for each in waiting:
-            each.setblocking(False)
+            each.settimeout(0)
             each.connect_ex(listener.getsockname())
         try:
             yield listener.getsockname()[1]
@@ -211,7 +211,9 @@ def test_not_ssh_at_the_other_end(cli: Cli, desk: Desk) -> None:
     try:
         port = server.sockets[0].getsockname()[1]
         desk.edit((f"port: {desk.node.ssh_port}", f"port: {port}"))
-        refused_on_the_wire(cli, desk, f"cms: 127.0.0.1 port {port} does not speak SSH", "check the address and the port")
+        refused_on_the_wire(
+            cli, desk, f"cms: 127.0.0.1 port {port} does not speak SSH", "check the address and the port"
+        )
     finally:
         desk.bench.do(_closed(server))
     assert desk.sent() == []
@@ -221,12 +223,15 @@ class PlainShell(asyncssh.SSHServer):
     """An SSH server that is no CMS."""
 
     def begin_auth(self, username: str) -> bool:
+        """Ask everybody for a password."""
         return bool(username)
 
     def password_auth_supported(self) -> bool:
+        """Take passwords."""
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
+        """Know one user."""
         return (username, password) == ("admin", "lab")
 
 

@@ -155,7 +155,9 @@ def test_bad_uploads_disturb_nobody(made: Any, cli: Cli, faults: Faults) -> None
 
 def test_silence(made: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
     """A command that is never answered is given up after the inventory's time-out; the service comes back."""
-    made.edit(("port: ", "timeout: {answer: 1}\n      port: "), ("        timeout: {answer: 1}\n      port", "        port"))
+    made.edit(
+        ("port: ", "timeout: {answer: 1}\n      port: "), ("        timeout: {answer: 1}\n      port", "        port")
+    )
     failed_once(made, cli, "webbridge3 disable", Faults(silent=("webbridge3 disable",)))
 
 
@@ -237,7 +239,9 @@ def test_failed_call_bridge_stops_the_next(bench: MakeBench, cli: Cli) -> None:
     made.on("core1", "callbridge restart", node.faults.fail.clear)
     failing(made, cli, 8)
 
-    assert [line for name in ("core2", "core3", "core4") for line in made.node(name).commands if "restart" in line] == []
+    assert [
+        line for name in ("core2", "core3", "core4") for line in made.node(name).commands if "restart" in line
+    ] == []
     assert all(made.node(name).up("callbridge") for name in ("core1", "core2", "core3", "core4"))
 
 

@@ -122,7 +122,9 @@ DOCUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "words"), DOCUMENTS, ids=lambda each: " ".join(each) if isinstance(each, list) else each)
+@pytest.mark.parametrize(
+    ("name", "words"), DOCUMENTS, ids=lambda each: " ".join(each) if isinstance(each, list) else each
+)
 def test_stdout_holds_one_document(aged: Any, cli: Cli, name: str, words: list[str]) -> None:  # noqa: ANN401 - the bench of conftest
     """With --format json stdout is one document that fits its schema, and everything else is on stderr."""
     ran = cli(words[0], aged.inventory, "--format", "json", *words[1:])
@@ -151,10 +153,11 @@ def test_json_into_a_file(aged: Any, cli: Cli, tmp_path: Path) -> None:  # noqa:
 
 def on_terminal(columns: int, *words: object, answer: str | None = None, **environment: str) -> tuple[int, str]:
     """Run the real program on a terminal of a width; return its code and all that it showed."""
+    without_size = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     child = pexpect.spawn(
         sys.executable,
         ["-m", "cmscert", *map(str, words)],
-        env={**os.environ, "CMS_PASSWORD": "lab", "TERM": "xterm-256color", **environment},
+        env={**without_size, "CMS_PASSWORD": "lab", "TERM": "xterm-256color", **environment},
         dimensions=(40, columns),
         encoding="utf-8",
         timeout=60,
@@ -177,9 +180,7 @@ TERMINALS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("columns", "words", "environment"), TERMINALS, ids=lambda each: str(each)
-)
+@pytest.mark.parametrize(("columns", "words", "environment"), TERMINALS, ids=str)
 def test_terminal_width_and_colour(
     aged: Any,  # noqa: ANN401 - the bench of conftest
     columns: int,

@@ -67,7 +67,7 @@ def test_unchanged_fleet_takes_the_saved_plan(bench: MakeBench, cli: Cli, tmp_pa
 
 def test_same_state_and_moment_give_the_same_bytes(fleet: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - the bench of conftest
     """With the moment fixed, two plans of one state are the same to the byte."""
-    import cmscert.app.ports as ports
+    from cmscert.app import ports
 
     moment = ports.utc_now()
     monkeypatch.setattr(ports, "utc_now", lambda: moment)
@@ -87,7 +87,7 @@ def test_inventory_changed(fleet: Any, cli: Cli, saved: Path, tmp_path: Path) ->
     refused(fleet, cli, saved, "the inventory, or a certificate", "plan --save", inventory=inventory)
 
 
-def test_certificate_changed(fleet: Any, cli: Cli, saved: Path, tmp_path: Path, bench: MakeBench) -> None:  # noqa: ANN401 - the bench of conftest
+def test_certificate_changed(fleet: Any, cli: Cli, saved: Path, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest
     """New material under the same names in the inventory makes the plan stale too."""
     shutil.copytree(fleet.folder, tmp_path / "desk")
     (tmp_path / "desk" / "pki" / "root-ca.crt").write_bytes((fleet.folder / "pki" / "root-ca.crt").read_bytes() * 2)

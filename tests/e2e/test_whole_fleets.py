@@ -144,7 +144,7 @@ def test_links_never_break(way: Way) -> None:
     assert way.watch.samples > 3
     assert way.watch.broken == []
     links = way.bench.do(way.bench.fleet.c2w_links())
-    if way.scenario not in ("fresh",):
+    if way.scenario != "fresh":
         assert {pair: why for pair, why in links.items() if why is not None} == {}
         assert links.keys() >= {pair for pair, why in way.links_before.items() if why is None}
 
@@ -166,7 +166,7 @@ def test_outages_are_those_of_the_plan(way: Way) -> None:
 
 
 def test_no_service_is_stopped_needlessly(way: Way) -> None:
-    """A service is stopped once, and once more only where trust has to come first or the old trust has to leave last."""
+    """A service is stopped once; more often only where trust has to come first, or old trust has to leave last."""
     planned = Counter(
         (step["server"], step["impact"]["service"]) for step in way.plan["steps"] if step["impact"] is not None
     )
@@ -231,7 +231,9 @@ def test_openssl_verifies_what_is_bound_and_served(way: Way, tmp_path: Path) -> 
         if not node.up(slot.partition("/")[0]) or node.port(slot) is None:
             continue
         place = f"127.0.0.1:{node.port(slot)}"
-        said = _openssl("s_client", "-connect", place, "-CAfile", tmp_path / "roots.crt", "-servername", "x.example.com")
+        said = _openssl(
+            "s_client", "-connect", place, "-CAfile", tmp_path / "roots.crt", "-servername", "x.example.com"
+        )
         assert "-----BEGIN CERTIFICATE-----" in said, (node.name, slot, said)
         shown = said[said.index("-----BEGIN CERTIFICATE-----") : said.index("-----END CERTIFICATE-----") + 26]
         leaf = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.PEM)
