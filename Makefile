@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: help demo test fast lint types contracts unit docs-examples schemas pictures lock format clean
+.PHONY: help demo test fast lint types contracts unit docs-examples schemas reference pictures lock format clean
 
 help:
 	@echo "make demo     the whole story on simulated servers, under a minute"
 	@echo "make test     lint, types, import contracts, tests with coverage floors, docs examples"
 	@echo "make fast     what a change needs every few minutes (under 20 s)"
 	@echo "make schemas  rewrite schemas/ from the code"
+	@echo "make reference rewrite the pages of docs/reference that come from the code"
 	@echo "make pictures rewrite the pictures in docs/ from real output"
 	@echo "make format   let ruff put the code in order"
 	@echo "make lock     resolve requirements.lock anew"
@@ -52,8 +53,11 @@ fast: $(STAMP)
 schemas: $(STAMP)
 	$(BIN)/cmscert schema --write schemas
 
+reference: $(STAMP)
+	$(BIN)/python tests/docs/generate.py
+
 pictures: $(STAMP)
-	$(BIN)/python -m tests.pictures
+	$(BIN)/python tests/pictures.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
