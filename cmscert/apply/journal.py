@@ -12,11 +12,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from cmscert.apply.disk import sync_folder
 from cmscert.apply.events import from_json, to_json
 from cmscert.errors import Fault, InputError, JournalError
 from cmscert.model.events import Event
@@ -71,7 +71,7 @@ class Journal:
             _write_new(folder / PLAN_FILE, _dump(plan_document) + b"\n")
             journal = cls(folder, os.open(folder / JOURNAL_FILE, _NEW, 0o600))
             for part in (folder, folder.parent, state_dir):
-                _sync_folder(part)
+                sync_folder(part)
         except OSError as error:
             raise _refused(folder, error) from error
         journal._write("header", header)
@@ -174,16 +174,6 @@ def _write_new(path: Path, content: bytes) -> None:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    """Put a directory's entries on disk too; file systems that cannot do that do it by themselves."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Literal
@@ -65,13 +65,16 @@ class Progress:
             if not step.after:
                 self._queue(step.id)
 
-    def take(self) -> tuple[Step, ...]:
-        """Return the steps that start now, one a server at most and in the plan's order, and mark them as running."""
+    def take(self, may: Callable[[Step], bool] | None = None) -> tuple[Step, ...]:
+        """Return the steps that start now, one a server at most and in the plan's order, and mark them as running.
+
+        ``may``: which steps may start at all.
+        """
         taken: list[Step] = []
         for server, queue in self._ready.items():
             while queue and self.status[queue[0][1]] != "waiting":
                 heappop(queue)
-            if queue and server not in self._busy:
+            if queue and server not in self._busy and (may is None or may(self.steps[queue[0][1]])):
                 taken.append(self.steps[heappop(queue)[1]])
                 self._busy.add(server)
         taken.sort(key=lambda step: self._position[step.id])

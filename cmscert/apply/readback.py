@@ -249,9 +249,13 @@ async def until_right(
     patience: float,
     sleep: Sleep,
     clock: Callable[[], datetime],
+    waits: tuple[float, float] = (FIRST_WAIT, LONGEST_WAIT),
 ) -> Shortfall | None:
-    """Look again and again, less and less often, for ``patience`` seconds; return the last shortfall, or None."""
-    begun, waited, pause = clock(), 0.0, FIRST_WAIT
+    """Look again and again, less and less often, for ``patience`` seconds; return the last shortfall, or None.
+
+    ``waits``: the first and the longest time between two looks, in seconds.
+    """
+    begun, waited, pause = clock(), 0.0, waits[0]
     while True:
         short = await check()
         spent = max(waited, (clock() - begun).total_seconds())
@@ -259,4 +263,4 @@ async def until_right(
             return short
         await sleep(pause)
         waited += pause
-        pause = min(pause * 2, LONGEST_WAIT)
+        pause = min(pause * 2, waits[1])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal
+from itertools import groupby
 
-from cmscert.apply.progress import Progress, Status, faults_of
+from cmscert.apply.database import Membership, Records
+from cmscert.apply.ending import Result, gist, outcome_of, result_of
+from cmscert.apply.progress import Progress, faults_of
 from cmscert.apply.readback import Node, Sleep
+from cmscert.apply.rebuilds import Rebuilds, memberships, unfit
 from cmscert.apply.sending import Material
 from cmscert.apply.stop import Stop
 from cmscert.apply.turn import Means, Predict, ServerTurns
@@ -17,15 +20,13 @@ from cmscert.model.desired import Desired
 from cmscert.model.events import Event, Outcome, RunEnded, RunResult, RunStarted, StepEnded, StepResult, StepStarted
 from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
-from cmscert.model.plan import DatabaseAction, Gate, Plan, PutFile, Rebind, RemoveFiles, Restart, Step
+from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, Rebind, RemoveFiles, Restart, Step
 from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable, rows_for
 from cmscert.observe.asking import why as reason
 from cmscert.pki.keys import PrivateKey
 from cmscert.planning.predict import predict as predict_step
 from cmscert.transport.session import Probe, WriteSession
-
-Result = Literal["applied", "rolled-back", "neither", "interrupted"]
 
 _INTERRUPTED = "interrupted"
 
@@ -45,6 +46,7 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     clock: Callable[[], datetime],
     stop: Stop,
     rollback: bool = True,
+    records: Records | None = None,
     predict: Predict = predict_step,
     sleep: Sleep = asyncio.sleep,
 ) -> RunResult:
@@ -52,7 +54,8 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
 
     ``run``: the run's id. ``observed``: what the plan leans on, by server. ``contents``: public bytes by ``sha256:…``;
     ``keys``: by hash of the public half. ``emit`` returns when the event is on disk, or raises JournalError. ``clock``:
-    aware UTC. ``rollback``: take back the services of a server on which a step fails.
+    aware UTC. ``rollback``: take back the services of a server on which a step fails. ``records``: where backups and
+    the note about the primary go; needed for steps on a database.
     Raises InputError before anything is sent when the plan does not fit what is given, and JournalError when the
     journal cannot be written: nothing more is sent then.
     """
@@ -66,8 +69,9 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     faults = faults_of(plan.steps, sessions.keys() & observed.keys() & {server.name for server in desired.servers})
     if faults:
         raise InputError(faults, hint="make a new plan")
-    turns = _turns(plan, means, sessions, observed, desired, table, probe)
-    return await _Run(plan, run, turns, means, stop, rollback=rollback).go()
+    members = memberships(plan, desired, sessions, records) if records is not None else None
+    turns = _turns(plan, means, sessions, observed, desired, table, probe, members)
+    return await _Run(plan, run, turns, means, stop, members or {}, rollback=rollback).go()
 
 
 def _turns(
@@ -78,6 +82,7 @@ def _turns(
     desired: Desired,
     table: ServiceTable,
     probe: Probe,
+    members: Mapping[str, Membership] | None,
 ) -> dict[str, ServerTurns]:
     """Make one worker a server and check on paper that every line can be typed and every upload is at hand."""
     turns: dict[str, ServerTurns] = {}
@@ -95,8 +100,9 @@ def _turns(
             probe=probe,
             answering=frozenset(slot for slot, shown in seen.served.items() if isinstance(shown, Known)),
         )
-        turns[server] = ServerTurns(node, seen, _disturbed(steps), means)
+        turns[server] = ServerTurns(node, seen, _disturbed(steps), means, (members or {}).get(server))
         faults += [fault for step in steps for fault in _unfit(step, turns[server], means.material)]
+        faults += [fault for step in steps for fault in unfit(step, members)]
     if faults:
         raise InputError(faults, hint="make a new plan")
     return turns
@@ -109,8 +115,6 @@ def _disturbed(steps: list[Step]) -> tuple[str, ...]:
 
 def _unfit(step: Step, turns: ServerTurns, material: Material) -> list[Fault]:
     messages = [material.fault(step.action)] if isinstance(step.action, PutFile) else []
-    if isinstance(step.action, DatabaseAction):  # before anything is sent: a rebuild must never begin and not go on
-        messages.append("this release does not change database clusters")
     for action in (step.action, step.undo):
         try:
             if action is not None:
@@ -145,6 +149,7 @@ class _Run:
         turns: Mapping[str, ServerTurns],
         means: Means,
         stop: Stop,
+        members: Mapping[str, Membership],
         *,
         rollback: bool,
     ) -> None:
@@ -152,6 +157,7 @@ class _Run:
         self.run = run
         self.turns = turns
         self.progress = Progress(plan.steps)
+        self.rebuilds = Rebuilds(plan, members, lambda step: turns[step.server].sent(step))
         self.stop = stop
         self.rollback = rollback
         self.emit = means.emit
@@ -205,7 +211,7 @@ class _Run:
 
     def _startable(self) -> tuple[Step, ...]:
         if self.stop.is_soft:
-            return ()
+            return self.progress.take(self.rebuilds.must_go_on)
         steps = self.progress.take()
         while any(isinstance(step.action, Gate) for step in steps):
             for gate in steps:
@@ -238,6 +244,9 @@ class _Run:
     async def _failed(self, step: Step, why: str) -> None:
         """Stop what depends on a failed step and all the rest of its server; take the server's services back."""
         self.failed_first = self.failed_first or f"{step.server}: {step.id} failed: {why}"
+        if isinstance(step.action, DatabaseAction):
+            self._failed_in_cluster(step, why)
+            return
         touched = self._needs_way_back(step) and self.turns[step.server].sent(step)
         leave = touched and (not self.rollback or isinstance(step.action, RemoveFiles))
         self._ended(step, "left" if leave else "failed", why)
@@ -248,6 +257,16 @@ class _Run:
             self.progress.mark(each.id, "undoing", self.progress.why[each.id])
         for each in mine:
             await self._take_back(each, why if each is step else f"taken back because {step.id} failed")
+
+    def _failed_in_cluster(self, step: Step, why: str) -> None:
+        """A database has no way back: its other steps do not start, and what was done to services stays."""
+        told = f"{step.id} on {step.server} failed"
+        self._ended(step, "left" if self.rebuilds.begun(step) else "failed", why)
+        for each in self.rebuilds.rest(step):
+            if self.progress.status[each.id] == "waiting":
+                self._ended(each, "skipped", told)
+        self._skip((step.id,), told)
+        self._skip_server(step.server, told)
 
     def _needs_way_back(self, step: Step) -> bool:
         overwrites = isinstance(step.action, PutFile) and step.action.overwrites
@@ -267,7 +286,7 @@ class _Run:
             if step.server == failed.server
             and self.progress.status[step.id] == "done"
             and self._needs_way_back(step)
-            and not isinstance(step.action, RemoveFiles)
+            and not isinstance(step.action, RemoveFiles | DatabaseAction)
             and not self.progress.needed_elsewhere(step)
         ]
         return [failed, *mine] if touched else mine
@@ -304,7 +323,9 @@ class _Run:
         elif await turns.proven(step):
             self._ended(step, "done", "interrupted, and found done")
         else:
-            self._ended(step, "left" if self._needs_way_back(step) else "failed", _INTERRUPTED)
+            clustered = isinstance(step.action, DatabaseAction)
+            left = self.rebuilds.begun(step) if clustered else self._needs_way_back(step)
+            self._ended(step, "left" if left else "failed", _INTERRUPTED)
 
     def _skip(self, behind: tuple[str, ...], why: str) -> None:
         for step in self.progress.waiting_behind(behind):
@@ -316,7 +337,7 @@ class _Run:
             self._skip((step.id,), why)
 
     def _started(self, step: Step, *, undoing: bool = False) -> None:
-        self.emit(StepStarted(at=self.clock(), step=step.id, server=step.server, what=_gist(step), undoing=undoing))
+        self.emit(StepStarted(at=self.clock(), step=step.id, server=step.server, what=gist(step), undoing=undoing))
 
     def _ended(self, step: Step, outcome: Outcome, why: str | None = None) -> None:
         self.progress.mark(step.id, outcome, why)
@@ -325,9 +346,9 @@ class _Run:
     def _end(self) -> RunResult:
         for step in self.progress.all_waiting():
             self._ended(step, "skipped", _INTERRUPTED)
-        outcomes = {name: _outcome(status) for name, status in self.progress.status.items()}
-        result = _result(set(outcomes.values()), self.stop)
-        why = self.failed_first or (_INTERRUPTED if result == "interrupted" else None)
+        outcomes = {name: outcome_of(status) for name, status in self.progress.status.items()}
+        result = result_of(set(outcomes.values()), self.stop)
+        why = self._why(result)
         self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why))
         steps = tuple(
             StepResult(step=step.id, server=step.server, outcome=outcomes[step.id], why=self.progress.why[step.id])
@@ -335,15 +356,37 @@ class _Run:
         )
         return RunResult(run=self.run, result=result, steps=steps, by_hand=self._by_hand(), why=why)
 
+    def _why(self, result: Result) -> str | None:
+        """Say why a run ended as it did, and what that means for databases."""
+        whys = [self.failed_first or (_INTERRUPTED if result == "interrupted" else None)]
+        if result != "applied":
+            whys.append(self.rebuilds.open_ends(self._is_done))
+        if result == "interrupted":
+            whys.append(self.rebuilds.built_up(self._is_done))
+        return "; ".join(filter(None, whys)) or None
+
+    def _is_done(self, step: Step) -> bool:
+        return self.progress.status[step.id] == "done"
+
     def _by_hand(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Return, by server, what takes back by hand what was left, newest first; a failed removal is typed again."""
+        """Return what a person has to type: ways back by server, newest first; a failed removal is typed again.
+
+        The rest of a database follows in the order of the plan, and a server stands there as often as it has its turn.
+        """
         typed: dict[str, list[str]] = {}
         left = [step for step in self.plan.steps if self.progress.status[step.id] == "left"]
         for step in reversed(left):
             action = step.action if isinstance(step.action, RemoveFiles) else step.undo
             if action is not None:
-                typed.setdefault(step.server, []).extend(line.text for line in self.turns[step.server].lines(action))
-        return tuple((server, tuple(texts)) for server, texts in typed.items())
+                typed.setdefault(step.server, []).extend(self._texts(step.server, action))
+        hands = [(server, tuple(texts)) for server, texts in typed.items()]
+        rest = self.rebuilds.remaining(self._is_done)
+        for server, steps in groupby(rest, key=lambda step: step.server):
+            hands.append((server, tuple(text for step in steps for text in self._texts(server, step.action))))
+        return tuple(hands)
+
+    def _texts(self, server: str, action: Action) -> list[str]:
+        return [line.text for line in self.turns[server].lines(action)]
 
     def _unwritten(self, error: JournalError) -> JournalError:
         hand = sorted(
@@ -353,35 +396,3 @@ class _Run:
         )
         under_way = f"; under way and not verified: {', '.join(hand)}" if hand else ""
         return JournalError(f"{error.message}{under_way}", hint=error.hint)
-
-
-def _outcome(status: Status) -> Outcome:
-    """A step that was never heard of again is left: only a second cancellation in the last look brings that about."""
-    match status:
-        case "waiting" | "running" | "undoing":
-            return "left"
-        case _:
-            return status
-
-
-def _result(outcomes: set[Outcome], stop: Stop) -> Result:
-    if outcomes <= {"done"}:
-        return "applied"
-    if stop.is_hard:
-        return "interrupted"
-    if "left" in outcomes:
-        return "neither"
-    return "rolled-back" if outcomes & {"failed", "undone"} else "interrupted"
-
-
-def _gist(step: Step) -> str:
-    """Say in a few words what a step is about; views that know the plan can say more."""
-    match step.action:
-        case Rebind() | Restart() as action:
-            return f"{action.kind} {action.service}"
-        case RemoveFiles() as action:
-            return f"remove {', '.join(action.files)}"
-        case Gate() as action:
-            return f"gate: {action.opens}"
-        case action:
-            return f"{action.kind} {getattr(action, 'file', None) or getattr(action, 'certificate', '')}"

@@ -8,13 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from cmscert.apply.database import Clockwork, DatabaseTurns, Membership
 from cmscert.apply.readback import Must, Node, Shortfall, Sleep, after, look, same_files, until_right
 from cmscert.apply.sending import Attempt, Material, Scribe, send
 from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedAnswer
 from cmscert.mmp.lines import Line, lines
+from cmscert.model.database import DatabaseState
 from cmscert.model.events import Event
 from cmscert.model.observed import ObservedServer, ServiceState
-from cmscert.model.plan import Action, CheckFiles, PutFile, Rebind, Restart, RestoreFile, Step, Undo
+from cmscert.model.plan import Action, CheckFiles, DatabaseAction, PutFile, Rebind, Restart, RestoreFile, Step, Undo
 from cmscert.model.readings import Known, Reading, Unread
 from cmscert.observe.asking import together, why
 
@@ -44,8 +46,18 @@ class Means:
 class ServerTurns:
     """Carries out the steps of one server, one after the other."""
 
-    def __init__(self, node: Node, observed: ObservedServer, disturbed: tuple[str, ...], means: Means) -> None:
-        """``disturbed``: the services that the plan disturbs on this server, to be read again before the first."""
+    def __init__(
+        self,
+        node: Node,
+        observed: ObservedServer,
+        disturbed: tuple[str, ...],
+        means: Means,
+        membership: Membership | None = None,
+    ) -> None:
+        """``disturbed``: the services that the plan disturbs on this server, to be read again before the first.
+
+        ``membership``: the database cluster that the server is a member of.
+        """
         self.node = node
         self.server = node.session.server
         self._state = observed
@@ -55,6 +67,8 @@ class ServerTurns:
         self._stale: str | None = None
         self._before: dict[str, ObservedServer] = {}
         self._attempts: dict[str, Attempt] = {}
+        time = Clockwork(clock=means.clock, sleep=means.sleep)
+        self._database = DatabaseTurns(node.session, membership, time) if membership is not None else None
 
     def lines(self, action: Action) -> tuple[Line, ...]:
         """Return what is typed for an action on this server; raises ValueError when it cannot be typed."""
@@ -67,11 +81,22 @@ class ServerTurns:
     async def forward(self, step: Step) -> str | None:
         """Carry out a step and prove it; returns a remark on what could not be proven. Raises NodeError."""
         before = self._before[step.id] = self._state
+        if isinstance(step.action, DatabaseAction):
+            return await self._clustered(step, before)
         if step.disturbs or (isinstance(step.action, PutFile) and step.action.overwrites):
             await self._check_unchanged()
         predicted = self._means.predict(before, step, self._means.material.contents)
         must = after(step.action, before, predicted, self.node)
         attempt = await self._carry_out(step, step.action, must)
+        self._state = predicted
+        return "; ".join(dict.fromkeys(attempt.notes)) or None
+
+    async def _clustered(self, step: Step, before: ObservedServer) -> str | None:
+        assert self._database is not None  # noqa: S101 - checked on paper before the run
+        predicted = self._means.predict(before, step, self._means.material.contents)
+        attempt = self._attempts[step.id] = Attempt(lines=self.lines(step.action))
+        scribe = Scribe(step=step.id, server=self.server, emit=self._means.emit, clock=self._means.clock)
+        await self._database.forward(step, attempt, scribe, planned=_database(before), after=_database(predicted))
         self._state = predicted
         return "; ".join(dict.fromkeys(attempt.notes)) or None
 
@@ -104,6 +129,10 @@ class ServerTurns:
         must = after(step.action, before, predicted, self.node)
         with suppress(NodeError, TimeoutError):
             async with asyncio.timeout(LAST_LOOK):
+                if isinstance(step.action, DatabaseAction):
+                    return self._database is not None and await self._database.proven(
+                        step.action, attempt, _database(predicted).files
+                    )
                 return await self._look(must, attempt, unsure=True) is None
         return False
 
@@ -160,6 +189,10 @@ class ServerTurns:
             found = await self.node.session.read_file(undo.file)
             return found is not None and found == await self.node.session.read_file(undo.saved_as)
         return False
+
+
+def _database(observed: ObservedServer) -> DatabaseState:
+    return observed.database.value if isinstance(observed.database, Known) else DatabaseState()
 
 
 def _patience(step: Step) -> float:

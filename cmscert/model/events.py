@@ -96,7 +96,8 @@ class StepResult:
 class RunResult:
     """How a run ended.
 
-    ``by_hand``: (server, command lines) that a person has to type when the result is ``neither``.
+    ``by_hand``: (server, command lines) that a person has to type when the result is ``neither``, in that order; a
+    server stands there more than once where others come in between (a database cluster).
     """
 
     run: str

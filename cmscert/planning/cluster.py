@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 
 from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
-from cmscert.model.desired import Material, WantedDatabase
+from cmscert.model.desired import Material, WantedDatabase, WantedServer
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.sight import Sight
 from cmscert.planning.words import names, summary
@@ -40,9 +41,7 @@ class Cluster:
     def named(self, row: DatabaseMember) -> str | None:
         """Return the server that a row of a status screen is about."""
         for name in self.wanted.members:
-            wanted = self.sights[name].wanted
-            known = {wanted.address, wanted.fqdn, wanted.database_address, wanted.name}
-            if row.address.casefold() in {each.casefold() for each in known if each}:
+            if row.address.casefold() in known_as(self.sights[name].wanted):
                 return name
         return None
 
@@ -81,9 +80,24 @@ class Cluster:
         for name in self.standing:
             state = self.state(name)
             for row in state.members if state is not None else ():
+                if row.me and row.role == "other" and name in self.wanted.clients:
+                    continue  # a client has no rows that could be behind
                 if row.role != "primary" and (not row.connected or row.in_sync is not True):
                     behind[self.named(row) or row.address] = None
         return tuple(behind)
+
+
+def known_as(server: WantedServer) -> frozenset[str]:
+    """Return the addresses and names by which a status screen may show a server, as screens are read."""
+    every = (server.database_address, server.address, server.fqdn, server.name)
+    return frozenset(_plain(each) for each in every if each)
+
+
+def _plain(address: str) -> str:
+    try:
+        return str(ip_address(address))  # "2001:DB8:0::1" is read as "2001:db8::1"
+    except ValueError:
+        return address.casefold().rstrip(".")
 
 
 def see_cluster(wanted: WantedDatabase, sights: Mapping[str, Sight], noted: FormerPrimary | None) -> Cluster:
@@ -119,7 +133,9 @@ def faults_of(
     is_node = server in wanted.nodes
     if state.expired:
         faults.append(("database-expired", "certificates that are valid", "the status screen says expired"))
-    if (state.me is not None) != is_node:
+    # Whether a client has a row of its own is unknown ([UNK] 5.5); it would have no role there.
+    is_like_node = state.me is not None and (is_node or state.me.role != "other")
+    if is_like_node != is_node:
         roles = ("a node of the cluster", "a client of the cluster")
         faults.append(("database-role", roles[not is_node], roles[is_node]))
     pairs = [("client", wanted.client[server], state.files.client_certificate, state.files.client_key)]
