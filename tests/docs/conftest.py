@@ -281,6 +281,12 @@ def place(tmp_path: Path, material: Path) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
+def mask() -> Callable[[str], list[str]]:
+    """Return what masks all that differs from run to run."""
+    return masked
+
+
+@pytest.fixture(scope="session")
 def root() -> Path:
     """Return the folder of the repository."""
     return ROOT
