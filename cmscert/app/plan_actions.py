@@ -125,6 +125,29 @@ class _DatabaseCerts(Strict):
         return model.ConfigureDatabase(files=DatabaseFiles(**self.files.model_dump()), interface=self.interface)
 
 
+class _DatabaseMint(Strict):
+    kind: Literal["db-mint"]
+    ca: str
+    ca_common_name: str
+    server: str
+    server_common_name: str
+    server_sans: tuple[str, ...]
+    client: str
+    client_common_name: str
+
+    def value(self) -> model.MintDatabase:
+        return model.MintDatabase(**self.model_dump(exclude={"kind"}))
+
+
+class _Copy(Strict):
+    kind: Literal["copy"]
+    file: str
+    source: str
+
+    def value(self) -> model.CopyFile:
+        return model.CopyFile(file=self.file, source=self.source)
+
+
 class _DatabaseBackup(Strict):
     kind: Literal["db-backup"]
     name: str
@@ -177,7 +200,16 @@ class _DatabaseCommand(Strict):
                 return model.UpgradeSchema()
 
 
-_Database = _DatabaseBackup | _DatabasePrimary | _DatabaseCerts | _DatabaseToPrimary | _DatabaseProof | _DatabaseCommand
+_Database = (
+    _DatabaseMint
+    | _Copy
+    | _DatabaseBackup
+    | _DatabasePrimary
+    | _DatabaseCerts
+    | _DatabaseToPrimary
+    | _DatabaseProof
+    | _DatabaseCommand
+)
 ActionForm = Annotated[
     _Put | _Save | _Restore | _Check | _Rebind | _Restart | _Remove | _Gate | _Database,
     Field(discriminator="kind"),

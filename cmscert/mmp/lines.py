@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cmscert.mmp.commands import pki_match, pki_verify
+from cmscert.mmp.csr import Request, csr_command
 from cmscert.mmp.database import (
     DATABASE_STATUS,
     backup_files,
@@ -19,6 +20,8 @@ from cmscert.mmp.database import (
     database_localnode,
     database_remove,
     database_upgrade_schema,
+    pki_selfsigned,
+    pki_sign,
 )
 from cmscert.mmp.grammar import command, quoted
 from cmscert.model.commands import Command, Effect
@@ -29,9 +32,11 @@ from cmscert.model.plan import (
     CheckFiles,
     ConfigureDatabase,
     ConnectCluster,
+    CopyFile,
     DatabaseAction,
     Gate,
     JoinCluster,
+    MintDatabase,
     PutFile,
     Rebind,
     RemoveFiles,
@@ -93,6 +98,11 @@ def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles) 
 
 def _clustering(action: DatabaseAction) -> Iterator[Line]:
     match action:
+        case MintDatabase():
+            yield from _minting(action)
+        case CopyFile():
+            yield _transfer("get", action.file, f" (on {action.source})")
+            yield _transfer("put", action.file)
         case BackupDatabase():
             yield _shown(backup_snapshot(action.name))
             for name in backup_files(action.name):
@@ -106,6 +116,20 @@ def _clustering(action: DatabaseAction) -> Iterator[Line]:
             yield _shown(database_connect(action.primary))
         case _:
             yield _shown(_ALONE[action.kind])
+
+
+def _minting(action: MintDatabase) -> Iterator[Line]:
+    """Procedure section 2, steps 2 to 6."""
+    yield _shown(pki_selfsigned(action.ca, action.ca_common_name))
+    names = dict.fromkeys((action.server_common_name, *action.server_sans)) if action.server_sans else ()
+    requests = (
+        Request(basename=action.server, common_name=action.server_common_name, sans=tuple(names)),
+        Request(basename=action.client, common_name=action.client_common_name),
+    )
+    for request in requests:
+        yield _shown(csr_command(request, ()))
+    for request in requests:
+        yield _shown(pki_sign(request.basename, action.ca))
 
 
 def _switching(action: Rebind | Restart, row: Service | None) -> Iterator[Line]:
@@ -128,8 +152,8 @@ def _tags(bindings: tuple[Binding, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(binding.tag for binding in bindings if binding.tag is not None))
 
 
-def _transfer(verb: str, name: str) -> Line:
-    return Line(text=f"sftp {verb} {quoted(name)}")
+def _transfer(verb: str, name: str, place: str = "") -> Line:
+    return Line(text=f"sftp {verb} {quoted(name)}{place}")
 
 
 def _shown(sent: Command) -> Line:

@@ -94,11 +94,29 @@ class WantedServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Minting:
+    """Database material that the CA built into CMS makes (procedure section 2, steps 2 to 9).
+
+    ``server``: the CMS node that makes it. The three names are what new basenames on the node start with.
+    """
+
+    server: str
+    ca: str
+    ca_common_name: str
+    server_certificate: str
+    server_common_name: str
+    server_sans: tuple[str, ...] = ()
+    client_certificate: str = "dbclient"
+    client_common_name: str = "postgres"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WantedDatabase:
     """A database cluster of the inventory.
 
     ``nodes``: servers with a database; ``clients``: servers that only connect. ``primary``: only where none is live.
     ``server`` and ``client``: certificates by server (often the same one for all). ``ca``: the one CA of all of them.
+    With ``minting`` these three are empty: any healthy material of the CA built into CMS will do.
     """
 
     name: str
@@ -108,7 +126,8 @@ class WantedDatabase:
     interface: str = "a"
     server: Mapping[str, Material] = field(default_factory=dict)
     client: Mapping[str, Material] = field(default_factory=dict)
-    ca: Bundle
+    ca: Bundle | None = None
+    minting: Minting | None = None
 
     @property
     def members(self) -> tuple[str, ...]:

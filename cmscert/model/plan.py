@@ -120,6 +120,29 @@ class RemoveFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MintDatabase:
+    """Let the CA built into CMS make a CA, and a server and a client pair that it signs; basenames are new."""
+
+    ca: str
+    ca_common_name: str
+    server: str
+    server_common_name: str
+    server_sans: tuple[str, ...]
+    client: str
+    client_common_name: str
+    kind: Literal["db-mint"] = "db-mint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFile:
+    """Copy a file from another server's store, under the same name; its bytes pass through memory only."""
+
+    file: str
+    source: str
+    kind: Literal["copy"] = "copy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupDatabase:
     """Make a backup on the node and fetch both of its files, ``NAME.bak`` and ``NAME.json`` ([S16])."""
 
@@ -199,7 +222,9 @@ class ProveCluster:
 
 
 DatabaseAction = (
-    BackupDatabase
+    MintDatabase
+    | CopyFile
+    | BackupDatabase
     | ConfirmPrimary
     | LeaveCluster
     | ConfigureDatabase

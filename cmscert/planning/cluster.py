@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Literal
 
 from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
-from cmscert.model.desired import Material, WantedDatabase, WantedServer
+from cmscert.model.desired import Material, Policy, WantedDatabase, WantedServer
 from cmscert.model.readings import Known, Unread
+from cmscert.pki.certificate import Certificate
+from cmscert.planning.minting import Fault, key_faults, minted_faults
 from cmscert.planning.sight import Sight
 from cmscert.planning.words import names, summary
 
@@ -21,12 +24,16 @@ UNCLEAR: Literal["?"] = "?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What is wanted of a cluster and what its members show. ``noted``: the primary of a rebuild that was begun."""
+    """What is wanted of a cluster and what its members show.
+
+    ``noted``: the primary of a rebuild that was begun. ``faults``: what is wrong about each standing member.
+    """
 
     wanted: WantedDatabase
     sights: Mapping[str, Sight]
     phases: Mapping[str, Phase]
     noted: FormerPrimary | None
+    faults: Mapping[str, tuple[Fault, ...]]
 
     def state(self, server: str) -> DatabaseState | None:
         """Return a member's status when it was read."""
@@ -100,13 +107,30 @@ def _plain(address: str) -> str:
         return address.casefold().rstrip(".")
 
 
-def see_cluster(wanted: WantedDatabase, sights: Mapping[str, Sight], noted: FormerPrimary | None) -> Cluster:
+def see_cluster(
+    wanted: WantedDatabase,
+    sights: Mapping[str, Sight],
+    noted: FormerPrimary | None,
+    *,
+    policy: Policy,
+    moment: datetime,
+) -> Cluster:
     """Sort the members by what they show."""
-    phases = {name: _phase(wanted, name, sights[name]) for name in wanted.members}
-    return Cluster(wanted=wanted, sights=sights, phases=phases, noted=noted)
+    blind = Cluster(wanted=wanted, sights=sights, phases=dict.fromkeys(wanted.members, "old"), noted=noted, faults={})
+    phases: dict[str, Phase] = {}
+    faults: dict[str, tuple[Fault, ...]] = {}
+    for name in wanted.members:
+        phases[name] = _phase(sights[name])
+        state = blind.state(name)
+        if phases[name] != "right" or state is None:
+            continue
+        faults[name] = _faults(blind, name, state, policy, moment)
+        if faults[name]:
+            phases[name] = "old"
+    return Cluster(wanted=wanted, sights=sights, phases=phases, noted=noted, faults=faults)
 
 
-def _phase(wanted: WantedDatabase, server: str, sight: Sight) -> Phase:
+def _phase(sight: Sight) -> Phase:
     reading = sight.observed.database
     if not isinstance(reading, Known):
         return "unread"
@@ -116,7 +140,7 @@ def _phase(wanted: WantedDatabase, server: str, sight: Sight) -> Phase:
         return "unread" if state.status.casefold() in ("enabled", "error") else "out"
     if any(isinstance(sight.file(name), Unread) for name in public_names(state.files)):
         return "unread"
-    return "old" if faults_of(wanted, server, sight, state) else "right"
+    return "right"
 
 
 def public_names(files: DatabaseFiles) -> tuple[str, ...]:
@@ -125,37 +149,41 @@ def public_names(files: DatabaseFiles) -> tuple[str, ...]:
     return tuple(name for name in every if name is not None)
 
 
-def faults_of(
-    wanted: WantedDatabase, server: str, sight: Sight, state: DatabaseState
-) -> tuple[tuple[str, str, str], ...]:
-    """Return what is not as wanted about a standing member: (reason, wanted, found)."""
-    faults: list[tuple[str, str, str]] = []
+def _faults(cluster: Cluster, server: str, state: DatabaseState, policy: Policy, moment: datetime) -> tuple[Fault, ...]:
+    """Return what is not as wanted about a standing member."""
+    wanted, sight = cluster.wanted, cluster.sights[server]
+    faults: list[Fault] = []
     is_node = server in wanted.nodes
     if state.expired:
         faults.append(("database-expired", "certificates that are valid", "the status screen says expired"))
-    # Whether a client has a row of its own is unknown ([UNK] 5.5); it would have no role there.
-    is_like_node = state.me is not None and (is_node or state.me.role != "other")
-    if is_like_node != is_node:
+    me = state.me if is_node or (state.me is not None and state.me.role != "other") else None
+    if (
+        me is not None
+    ) != is_node:  # whether a client has a row of its own is unknown ([UNK] 5.5): it has no role there
         roles = ("a node of the cluster", "a client of the cluster")
         faults.append(("database-role", roles[not is_node], roles[is_node]))
+    if wanted.minting is not None:
+        return (*faults, *minted_faults(wanted.minting, sight, state.files, _reference(cluster), policy, moment))
     pairs = [("client", wanted.client[server], state.files.client_certificate, state.files.client_key)]
     if is_node:
         pairs.append(("server", wanted.server[server], state.files.server_certificate, state.files.server_key))
     for use, material, certificate, key in pairs:
         faults += _pair_faults(sight, use, material, certificate, key)
-    held = sight.certificates(state.files.ca)
-    if set(held) != set(wanted.ca.certificates):
-        faults.append(("database-ca-differs", names(wanted.ca.certificates), names(held)))
+    held, ca = sight.certificates(state.files.ca), wanted.ca.certificates if wanted.ca is not None else ()
+    if set(held) != set(ca):
+        faults.append(("database-ca-differs", names(ca), names(held)))
     return tuple(faults)
 
 
-def _pair_faults(
-    sight: Sight, use: str, material: Material, certificate: str | None, key: str | None
-) -> list[tuple[str, str, str]]:
+def _reference(cluster: Cluster) -> tuple[Certificate, ...]:
+    """Return the CA of the member that holds the data, which all others must share; empty when it does not stand."""
+    state = cluster.state(cluster.primary)
+    return cluster.sights[cluster.primary].certificates(state.files.ca) if state is not None else ()
+
+
+def _pair_faults(sight: Sight, use: str, material: Material, certificate: str | None, key: str | None) -> list[Fault]:
     found = sight.certificates(certificate)
     if found[:1] != (material.leaf,):
         shown = summary(found[0]) if found else "no certificate"
         return [(f"database-{use}-differs", summary(material.leaf), shown)]
-    if sight.observed.matches.get((key or "", certificate or "")) == Known(value=False):
-        return [("database-key-mismatch", f"the key of {certificate}", f"{key} belongs to another certificate")]
-    return []
+    return key_faults(sight, certificate, key)

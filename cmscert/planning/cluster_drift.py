@@ -8,7 +8,7 @@ from datetime import datetime
 from cmscert.model.desired import Material, Policy
 from cmscert.model.plan import Drift, Notice, Refusal
 from cmscert.model.readings import Known, Unread
-from cmscert.planning.cluster import UNCLEAR, Cluster, faults_of
+from cmscert.planning.cluster import UNCLEAR, Cluster
 from cmscert.planning.due import due_at, end_of, is_due
 from cmscert.planning.words import day, time_left
 
@@ -24,13 +24,13 @@ def slot_of(cluster: Cluster) -> str:
 def database_drift(cluster: Cluster, policy: Policy, moment: datetime) -> Iterator[Drift]:
     """Yield every difference of a cluster, member by member."""
     for name in cluster.wanted.members:
-        sight, state = cluster.sights[name], cluster.state(name)
+        state = cluster.state(name)
         if cluster.phases[name] == "unread" or state is None:
             continue
         if cluster.phases[name] == "out":
             yield _drift(cluster, name, "database-not-joined", _role(cluster, name), "in no cluster")
             continue
-        for reason, wanted, found in faults_of(cluster.wanted, name, sight, state):
+        for reason, wanted, found in cluster.faults.get(name, ()):
             yield _drift(cluster, name, reason, wanted, found)
         if state.error is not None:
             yield _drift(cluster, name, "database-error", "a status without error", state.error)
@@ -58,6 +58,8 @@ def _drift(cluster: Cluster, server: str, reason: str, wanted: str, found: str) 
 
 
 def _materials(cluster: Cluster, server: str) -> Iterator[tuple[str, Material]]:
+    if cluster.wanted.minting is not None:  # what is due of it is a fault, as it can be made anew
+        return
     yield "client", cluster.wanted.client[server]
     if server in cluster.wanted.nodes:
         yield "server", cluster.wanted.server[server]

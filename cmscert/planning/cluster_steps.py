@@ -7,10 +7,11 @@ is no way back after the first ``remove``, only forward: a run that dies is cont
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from cmscert.model.database import DatabaseFiles
-from cmscert.model.desired import Material
+from cmscert.model.desired import Bundle, Material
 from cmscert.model.plan import (
     BackupDatabase,
     CheckFiles,
@@ -18,6 +19,7 @@ from cmscert.model.plan import (
     ConfigureDatabase,
     ConfirmPrimary,
     ConnectCluster,
+    CopyFile,
     DatabaseAction,
     Impact,
     InitializeCluster,
@@ -29,7 +31,8 @@ from cmscert.model.plan import (
 )
 from cmscert.planning.cluster import Cluster
 from cmscert.planning.cluster_drift import slot_of
-from cmscert.planning.file_names import bundle_name, certificate_name, content_id, file_bytes, key_name
+from cmscert.planning.file_names import bundle_name, certificate_name, content_id, file_bytes, key_name, stem_of
+from cmscert.planning.minting import mint, minted_files
 from cmscert.planning.steps import Draft, Drafting
 
 SECONDS = {"db-remove": 30, "db-initialize": 60, "db-join": 120, "db-connect": 30, "db-upgrade-schema": 60}
@@ -40,6 +43,7 @@ NOTICES = "call bridges have no database: no spaces, no web app sign-in"
 class _Rebuilding:
     cluster: Cluster
     drafting: Drafting
+    moment: datetime
     after: list[Draft]
     drafts: list[Draft] = field(default_factory=list)
 
@@ -57,18 +61,21 @@ class _Rebuilding:
         return draft
 
 
-def draft_cluster(cluster: Cluster, drafting: Drafting, gate: Draft, services: list[Draft]) -> list[Draft]:
+def draft_cluster(
+    cluster: Cluster, drafting: Drafting, gate: Draft, services: list[Draft], moment: datetime
+) -> list[Draft]:
     """Return the drafts of a cluster; uploads and checks go to ``drafting.early``, in front of the gate.
 
     ``services``: disturbing drafts that come first, so that call bridges are not stopped twice at once.
     """
-    work = _Rebuilding(cluster=cluster, drafting=drafting, after=services or [gate])
-    if cluster.phases[cluster.primary] == "unread":
+    work = _Rebuilding(cluster=cluster, drafting=drafting, moment=moment, after=services or [gate])
+    minting = cluster.wanted.minting
+    if "unread" in {cluster.phases[name] for name in (cluster.primary, minting.server if minting else cluster.primary)}:
         return []
     changing = _changing(cluster)
     if changing:
-        files = {name: _material(work, name) for name in changing}
-        _build(work, changing, files)
+        give = _minted if cluster.wanted.minting is not None else _from_files
+        _build(work, changing, give(work, changing))
     else:
         _mend(work)
     return work.drafts
@@ -82,11 +89,52 @@ def _changing(cluster: Cluster) -> tuple[str, ...]:
     return tuple(name for name in known if cluster.phases[name] != "right")
 
 
-def _material(work: _Rebuilding, server: str) -> DatabaseFiles:
+def _from_files(work: _Rebuilding, changing: tuple[str, ...]) -> dict[str, DatabaseFiles]:
+    """Put and check the material that the inventory names."""
+    ca = work.cluster.wanted.ca
+    return {name: _material(work, name, ca) for name in changing} if ca is not None else {}
+
+
+def _minted(work: _Rebuilding, changing: tuple[str, ...]) -> dict[str, DatabaseFiles]:
+    """Make material on one node, or take that of a cluster that stands, and copy it to the members that change."""
+    cluster = work.cluster
+    minting, state = cluster.wanted.minting, cluster.state(cluster.primary)
+    made: list[Draft] = []
+    source = cluster.primary
+    if minting is not None and (cluster.is_rebuilt or state is None):
+        source = minting.server
+        action = mint(minting, cluster.sights.values(), work.moment)
+        made = [Draft(source, slot_of(cluster), action, ("the CA built into CMS makes the material",))]
+        work.drafting.early += made
+        files = minted_files(action)
+    else:
+        files = state.files if state is not None else DatabaseFiles()
+    return {name: _copied(work, name, source, files, made) for name in changing}
+
+
+def _copied(work: _Rebuilding, server: str, source: str, files: DatabaseFiles, made: list[Draft]) -> DatabaseFiles:
+    if server in work.cluster.wanted.clients:
+        files = replace(files, server_key=None, server_certificate=None)
+    copies = made
+    if server != source:
+        because = ("all members share one material",)
+        copies = [Draft(server, None, CopyFile(file=name, source=source), because, list(made)) for name in files.names]
+        work.drafting.early += copies
+    for key, certificate in (
+        (files.server_key, files.server_certificate),
+        (files.client_key, files.client_certificate),
+    ):
+        if key is not None and certificate is not None:
+            check = CheckFiles(key=key, certificate=certificate, bundle=files.ca)
+            work.drafting.early.append(Draft(server, None, check, ("the server itself checks the pair",), list(copies)))
+    return files
+
+
+def _material(work: _Rebuilding, server: str, ca_bundle: Bundle) -> DatabaseFiles:
     """Put and check the files of a member: five on a node, three on a client."""
     wanted = work.cluster.wanted
-    ca = file_bytes(wanted.ca.certificates)
-    ca_file = _put(work, server, bundle_name(wanted.ca.name, ca), "bundle", ca, None)
+    ca = file_bytes(ca_bundle.certificates)
+    ca_file = _put(work, server, bundle_name(ca_bundle.name, ca), "bundle", ca, None)
     client_key, client = _pair(work, server, wanted.client[server], ca_file)
     if server not in wanted.nodes:
         return DatabaseFiles(client_key=client_key, client_certificate=client, ca=ca_file)
@@ -160,9 +208,9 @@ def _build(work: _Rebuilding, changing: tuple[str, ...], files: dict[str, Databa
 def _backups(work: _Rebuilding, changing: tuple[str, ...]) -> list[Draft]:
     """Back up every node with a database before anything leaves: in a rebuild all, otherwise those that leave."""
     cluster = work.cluster
-    moment = cluster.wanted.name
+    backup = BackupDatabase(name=f"{stem_of(cluster.wanted.name)[:40]}-{work.moment:%Y%m%d-%H%M%S}")
     return [
-        work.add(name, BackupDatabase(name=f"cmscert-{moment}"), "the way back of last resort", work.after)
+        work.add(name, backup, "the way back of last resort", work.after)
         for name in cluster.wanted.nodes
         if name in changing
     ]

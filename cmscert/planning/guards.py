@@ -147,7 +147,7 @@ def peer_refused(case: Case) -> Iterator[Refusal]:
                 guard="peer-refused",
                 server=view.place[0],
                 message=f"{view.place[1]} would no longer accept {peer.place[1]} of {peer.place[0]} "
-                f"({name_of(peer.after[0])}): name that trust in the inventory too",
+                f"({name_of(peer.after[0])}): let the inventory, and this plan, change that trust too",
             )
 
 
@@ -162,7 +162,7 @@ def shared_file(case: Case) -> Iterator[Refusal]:
             yield Refusal(
                 guard="shared-file",
                 server=step.server,
-                message=f"{step.action.file} is also used by {', '.join(users)}, which the inventory leaves alone; it "
+                message=f"{step.action.file} is also used by {', '.join(users)}, which this plan leaves alone; it "
                 "would load the new file at its next restart",
             )
 

@@ -54,7 +54,10 @@ def make_plan(
     sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
     drift = tuple(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment))
     unread = tuple((sight.name, why) for sight in sights.values() if sight.wanted.slots for why in find_unread(sight))
-    clusters = tuple(see_cluster(database, sights, (noted or {}).get(database.name)) for database in desired.databases)
+    clusters = tuple(
+        see_cluster(database, sights, (noted or {}).get(database.name), policy=desired.policy, moment=moment)
+        for database in desired.databases
+    )
     targets, because = _targets(sights, drift)
     views = find_views(sights, frozenset(because))
     unknown = any(isinstance(sight.observed.reached, Unread) for sight in sights.values())
@@ -65,7 +68,7 @@ def make_plan(
     drafting = Drafting(sights=sights, policy=desired.policy, targets=targets, moves=moves, because=because)
     gate = services_gate()
     services = draft_services(drafting, staged, gate)
-    rebuilt = {cluster.wanted.name: draft_cluster(cluster, drafting, gate, services) for cluster in clusters}
+    rebuilt = {cluster.wanted.name: draft_cluster(cluster, drafting, gate, services, moment) for cluster in clusters}
     drafts = in_order(drafting, gate, [*services, *(draft for drafts in rebuilt.values() for draft in drafts)])
     steps = number(drafts, {})
     removals = _removals(sights, steps, drafting.contents, desired)

@@ -12,10 +12,12 @@ from cmscert.model.plan import (
     CheckFiles,
     ConfigureDatabase,
     ConnectCluster,
+    CopyFile,
     DatabaseAction,
     InitializeCluster,
     JoinCluster,
     LeaveCluster,
+    MintDatabase,
     PutFile,
     Rebind,
     RemoveFiles,
@@ -67,6 +69,13 @@ def _clustered(observed: ObservedServer, action: DatabaseAction) -> ObservedServ
     """Whether a node stands in a cluster, and on which files; who else does is proven at the end, not predicted."""
     state = observed.database.value if isinstance(observed.database, Known) else DatabaseState()
     match action:
+        case CopyFile(file=file):
+            return _listed(observed, file)
+        case MintDatabase():
+            for name in (action.ca, action.server, action.client):
+                for ending in ("key", "crt"):
+                    observed = _listed(observed, f"{name}.{ending}")
+            return observed
         case ConfigureDatabase(files=files, interface=interface):
             state = replace(state, files=files, interface=interface, standing=False)
         case LeaveCluster():

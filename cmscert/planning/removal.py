@@ -55,16 +55,12 @@ def _stems(sight: Sight) -> frozenset[str]:
 
 
 def _database_stems(server: str, databases: tuple[WantedDatabase, ...]) -> frozenset[str]:
-    return frozenset(
-        stem_of(name)
-        for database in databases
-        if server in database.members
-        for name in (
-            database.ca.name,
-            database.client[server].certificate,
-            *(material.certificate for node, material in database.server.items() if node == server),
-        )
-    )
+    stems: set[str] = set()
+    for database in databases:
+        if database.ca is not None and server in database.members:
+            stems.add(stem_of(database.ca.name))
+        stems |= {stem_of(held[server].certificate) for held in (database.server, database.client) if server in held}
+    return frozenset(stems)
 
 
 def _issued(after: ObservedServer, name: str) -> str:

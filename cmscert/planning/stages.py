@@ -162,7 +162,7 @@ def _chain(
     for change in order:
         row = rows[change.server, change.service]
         group = row.restart_of or row.name
-        if group not in one_at_a_time:
+        if group not in one_at_a_time and not row.interchangeable:
             continue
         if group in last:
             graph[change].add(last[group])

@@ -119,7 +119,7 @@ def _difference(drift: Drift) -> list[RenderableType]:
 def _steps(plan: Plan, table: ServiceTable, *, verbose: bool) -> list[RenderableType]:
     gates = {step.id: step for step in plan.steps if isinstance(step.action, Gate)}
     parts: list[RenderableType] = []
-    label = max((len(step.id) for step in plan.steps), default=0)
+    label = max((len(step.id) for step in plan.steps if step.id not in gates), default=0)
     names = max((len(step.server) for step in plan.steps if step.server != FLEET), default=0)
     for title, steps in phases(plan.steps):
         parts.append(heading(title))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from operator import itemgetter
 
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
@@ -13,11 +14,13 @@ from cmscert.model.plan import (
     ConfigureDatabase,
     ConfirmPrimary,
     ConnectCluster,
+    CopyFile,
     DatabaseAction,
     Gate,
     InitializeCluster,
     JoinCluster,
     LeaveCluster,
+    MintDatabase,
     ProveCluster,
     PutFile,
     Rebind,
@@ -60,6 +63,10 @@ def what(action: Action) -> tuple[str, ...]:  # noqa: PLR0911 - one line for eac
 
 def _cluster(action: DatabaseAction) -> tuple[str, ...]:  # noqa: C901, PLR0911 - one line for each kind of action
     match action:
+        case MintDatabase():
+            return (f"make {action.ca}, {action.server} and {action.client} with the CA built into CMS",)
+        case CopyFile():
+            return (f"copy {action.file} from {action.source}",)
         case BackupDatabase():
             return (f"back up as {action.name} and fetch both files",)
         case ConfirmPrimary():
@@ -108,6 +115,8 @@ PHASES = {
     "check": "Upload and check: nobody notices",
     "bind": "Change services, once every file is up and checked",
     "restart": "Change services, once every file is up and checked",
+    "db-mint": "Upload and check: nobody notices",
+    "copy": "Upload and check: nobody notices",
     "db-backup": "Look at the database cluster and back it up: nobody notices",
     "db-primary": "Look at the database cluster and back it up: nobody notices",
     "db-remove": REBUILD,
@@ -123,6 +132,16 @@ PHASES = {
 
 
 def phases(steps: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
-    """Cut a plan's steps, in their order, into runs of one phase; gates end a phase and are not steps to show."""
-    shown = [step for step in steps if not isinstance(step.action, Gate)]
-    return [(phase, tuple(run)) for phase, run in groupby(shown, key=lambda step: PHASES[step.action.kind])]
+    """Cut a plan's steps, in their order, into runs of one phase; gates end a phase and are not steps to show.
+
+    An upload behind the gate overwrites a file in use (``naming: fixed``): it belongs to the change of its service.
+    """
+    titled: list[tuple[str, Step]] = []
+    opened = False
+    for step in steps:
+        if isinstance(step.action, Gate):
+            opened = True
+            continue
+        behind = opened and isinstance(step.action, PutFile | CheckFiles)
+        titled.append((PHASES["bind" if behind else step.action.kind], step))
+    return [(phase, tuple(step for _, step in run)) for phase, run in groupby(titled, key=itemgetter(0))]

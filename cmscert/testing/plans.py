@@ -17,12 +17,14 @@ from cmscert.model.plan import (
     ConfigureDatabase,
     ConfirmPrimary,
     ConnectCluster,
+    CopyFile,
     Drift,
     Gate,
     Impact,
     InitializeCluster,
     JoinCluster,
     LeaveCluster,
+    MintDatabase,
     Notice,
     Plan,
     ProveCluster,
@@ -88,7 +90,18 @@ def database_plan() -> Plan:
     client = DatabaseFiles(client_key="dbclient.key", client_certificate="dbclient.crt", ca="dbca.crt")
     node = replace(client, server_key="dbserver.key", server_certificate="dbserver.crt")
     members = ("10.0.0.1", "10.0.0.2")
+    mint = MintDatabase(
+        ca="dbca",
+        ca_common_name="example.com",
+        server="dbserver",
+        server_common_name="core1.example.com",
+        server_sans=("core1.example.com", "core2.example.com"),
+        client="dbclient",
+        client_common_name="postgres",
+    )
     actions: tuple[tuple[str, Action], ...] = (
+        ("core1", mint),
+        ("edge1", CopyFile(file="dbclient.key", source="core1")),
         ("core1", ClearDatabaseError()),
         ("core1", UpgradeSchema()),
         ("core1", BackupDatabase(name="main-20261123-203000")),

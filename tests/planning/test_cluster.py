@@ -542,3 +542,36 @@ def test_nothing_is_removed_where_a_database_is_unread(cluster: Cluster, new: Ge
     cluster.changes["core1"] = lambda _: Unread("no answer")
 
     assert cluster.plan().plan.steps == ()
+
+
+@pytest.mark.parametrize("shown", ["CORE1.example.com.", "2001:db8::1", "core1"])
+def test_members_go_by_any_of_their_names(cluster: Cluster, shown: str) -> None:
+    """Rows name members by address, IPv6 address or host name, in any spelling."""
+    cluster.held = cluster.wanted
+    shown_address = {ADDRESS["core1"]: shown}
+    for name in (*NODES, CLIENT):
+        cluster.changes[name] = lambda state: Known(
+            replace(
+                state,
+                members=tuple(replace(r, address=shown_address.get(r.address, r.address)) for r in state.members),
+            )
+        )
+    database = replace(cluster.fleet.desired().servers[0], database_address="2001:DB8:0::1")
+    cluster.plan()
+    desired = replace(cluster.fleet.desired(), databases=(cluster.database(),))
+    desired = replace(desired, servers=(database, *desired.servers[1:]))
+
+    plan = make_plan(desired, cluster.fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+
+    assert (plan.steps, plan.refusals) == ((), ())
+
+
+def test_a_client_with_a_row_of_its_own(cluster: Cluster) -> None:
+    """A client that shows itself without a role is neither a node nor out of sync."""
+    cluster.held = cluster.wanted
+    row = DatabaseMember(address=ADDRESS[CLIENT], me=True, connected=True)
+    cluster.changes[CLIENT] = lambda state: Known(replace(state, members=(*state.members, row)))
+
+    plan = cluster.plan().plan
+
+    assert (plan.steps, plan.drift) == ((), ())
