@@ -118,6 +118,12 @@ def primary_unclear(cluster: Cluster) -> Iterator[Refusal]:
             message=f"{where}: {live} is primary now, but {noted.server} was when the rebuild began on "
             f"{day(noted.at)}: rows may have been written to both",
         )
+    elif noted is None and live is not None and cluster.phases[live] == "out":
+        yield Refusal(
+            guard="primary-unclear",
+            server=live,
+            message=f"{where}: its members name {live} as primary, and {live} says that it is in no cluster",
+        )
     elif noted is None and live is None:
         left = [name for name in cluster.wanted.members if _has_left(cluster, name)]
         if left:

@@ -78,6 +78,8 @@ def draft_cluster(
         _build(work, changing, give(work, changing))
     else:
         _mend(work)
+    if not work.drafts and cluster.noted is not None:
+        _prove(work, work.after)  # a rebuild came to its end and was not proven: the note about it must not stay
     return work.drafts
 
 
@@ -268,7 +270,7 @@ def _asks_for_schema(cluster: Cluster, server: str) -> bool:
 
 def _prove(work: _Rebuilding, last: list[Draft]) -> None:
     cluster = work.cluster
-    addresses = tuple(cluster.address(name) for name in cluster.wanted.nodes)
+    addresses = tuple(cluster.address(name) for name in cluster.wanted.nodes if cluster.phases[name] != "unread")
     prove = ProveCluster(database=cluster.wanted.name, members=addresses)
     for name in cluster.wanted.members:
         if cluster.phases[name] != "unread":

@@ -53,7 +53,9 @@ def make_plan(
     """
     sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
     drift = tuple(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment))
-    unread = tuple((sight.name, why) for sight in sights.values() if sight.wanted.slots for why in find_unread(sight))
+    members = {name for database in desired.databases for name in database.members}
+    needed = (sight for sight in sights.values() if sight.wanted.slots or sight.name in members)
+    unread = tuple((sight.name, why) for sight in needed for why in find_unread(sight))
     clusters = tuple(
         see_cluster(database, sights, (noted or {}).get(database.name), policy=desired.policy, moment=moment)
         for database in desired.databases

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cmscert.model.desired import Policy, WantedDatabase, WantedIdentity
 from cmscert.model.observed import ObservedServer
-from cmscert.model.readings import Known, Unread
+from cmscert.model.readings import NOT_ASKED, Known, Unread
 from cmscert.planning.file_names import own_kind, stem_of
 from cmscert.planning.sight import Sight
 from cmscert.planning.targets import in_use
@@ -26,6 +26,8 @@ def removable(
         return ()
     if any(sight.name in database.members for database in databases) and not isinstance(after.database, Known):
         return ()
+    if isinstance(after.database, Unread) and after.database != NOT_ASKED:
+        return ()  # a member of a database that is not selected
     used = in_use(replace(sight, observed=after))
     revisions: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     stems = _stems(sight) | _database_stems(sight.name, databases)

@@ -10,9 +10,10 @@ import pytest
 
 from cmscert.mmp.services import SERVICES
 from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
-from cmscert.model.desired import Bundle, Policy, WantedDatabase
-from cmscert.model.plan import InitializeCluster, Plan, PutFile
+from cmscert.model.desired import Bundle, Policy, WantedDatabase, WantedServer
+from cmscert.model.plan import InitializeCluster, Plan, ProveCluster, PutFile
 from cmscert.model.readings import ABSENT, Known, Reading, Unread
+from cmscert.planning.cluster import known_as
 from cmscert.planning.make import Planned, make_plan
 from cmscert.testing.ca import Issued, ThrowAwayCa
 from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material
@@ -313,6 +314,41 @@ def test_continued_after_the_new_cluster_came_up(cluster: Cluster) -> None:
     ]
 
 
+def test_continued_after_everything_but_the_proof(cluster: Cluster) -> None:
+    """A cluster that came up whole and was not proven is proven, so that the note about it does not stay."""
+    cluster.held = cluster.wanted
+    cluster.noted = note("core1")
+
+    plan = cluster.plan().plan
+
+    assert kinds(plan) == [("db-prove", name) for name in (*NODES, CLIENT)]
+    assert guards(plan) == []
+
+
+def test_an_unreadable_member_is_not_proven(cluster: Cluster) -> None:
+    """The proof is about the members that the run could reach; the guard about the others was lifted before."""
+    cluster.changes["core3"] = lambda _: Unread("no answer")
+
+    proofs = [step.action for step in cluster.plan().plan.steps if isinstance(step.action, ProveCluster)]
+
+    assert {proof.members for proof in proofs} == {(ADDRESS["core1"], ADDRESS["core2"])}
+
+
+def test_an_unreached_member_without_slots_makes_a_plan_incomplete(cluster: Cluster) -> None:
+    """A server that is wanted for its database alone is missed when it cannot be reached."""
+    cluster.fleet.server("core2").unreachable = "no answer"
+
+    assert ("core2", "no answer") in cluster.plan().plan.unread
+
+
+def test_addresses_are_compared_as_addresses(cluster: Cluster) -> None:
+    """An IPv6 address is the same however it is written."""
+    server = WantedServer(name="core1", address="2001:DB8:0::1", fqdn="Core1.Example.com.")
+
+    assert known_as(server) == {"2001:db8::1", "core1.example.com", "core1"}
+    assert cluster.plan().plan.steps
+
+
 UNCLEAR: dict[str, tuple[Callable[[Cluster], object], list[tuple[str, str | None]]]] = {
     "members disagree": (
         lambda c: c.changes.update(
@@ -335,6 +371,10 @@ UNCLEAR: dict[str, tuple[Callable[[Cluster], object], list[tuple[str, str | None
     ),
     "another primary than noted": (
         lambda c: setattr(c, "noted", note("core2")),
+        [("database-rebuild", None), ("primary-unclear", "core1")],
+    ),
+    "the primary is in no cluster": (
+        lambda c: c.changes.update(core1=lambda _: Known(DatabaseState(status="Disabled"))),
         [("database-rebuild", None), ("primary-unclear", "core1")],
     ),
     "everybody left and nobody noted": (
@@ -542,6 +582,8 @@ def test_nothing_is_removed_where_a_database_is_unread(cluster: Cluster, new: Ge
     cluster.changes["core1"] = lambda _: Unread("no answer")
 
     assert cluster.plan().plan.steps == ()
+    desired, observed = cluster.fleet.desired(), cluster.fleet.observed()  # as with a selection without the database
+    assert make_plan(desired, observed, table=SERVICES, moment=MOMENT, tool_version="0").plan.steps == ()
 
 
 @pytest.mark.parametrize("shown", ["CORE1.example.com.", "2001:db8::1", "core1"])
