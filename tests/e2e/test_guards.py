@@ -171,7 +171,7 @@ def test_clock_skew(fleet: Any, cli: Cli, *, date_command: bool) -> None:  # noq
 def test_peer_refused(shared_bench: MakeBench, cli: Cli) -> None:
     """A trust that would lock out a peer that the inventory leaves alone is not changed."""
     issued = shared_bench("issued.yaml", "new-ca")
-    refused(issued, cli, "peer-refused", "would no longer accept", "name that trust in the inventory too")
+    refused(issued, cli, "peer-refused", "would no longer accept", "that trust too")
     lifted(cli, issued.inventory, "peer-refused")
 
 

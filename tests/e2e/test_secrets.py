@@ -164,7 +164,7 @@ def test_reports_of_crashes_hold_no_values(hunt: Hunt, tmp_path: Path, monkeypat
     def stumble(*_: object, **__: object) -> None:
         raise ValueError(f"the password is {PASSWORD}")
 
-    monkeypatch.setattr("cmscert.apply.run._gist", stumble)
+    monkeypatch.setattr("cmscert.apply.turn.send", stumble)
     ran = hunt.run("apply", hunt.bench.inventory, "--yes", "-v", "--state-dir", tmp_path / "state")
 
     assert ran.code in (1, 9), ran
