@@ -17,9 +17,11 @@ from pathlib import Path
 from cmscert import __version__
 from cmscert.app.fleet import PARALLEL, Reached, Sighted, entries, observe, reach
 from cmscert.app.inventory import Chosen, choose
-from cmscert.app.plan import compare, missed
+from cmscert.app.plan import STATE, compare, members_of, memory_of, missed, recall
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
+from cmscert.apply.backups import backup_folder
+from cmscert.apply.database import Records
 from cmscert.apply.journal import Journal
 from cmscert.apply.run import run_plan
 from cmscert.apply.stop import Stop
@@ -30,7 +32,6 @@ from cmscert.model.plan import Gate, Plan, Refusal, Step
 from cmscert.planning.make import Planned
 from cmscert.transport.session import WriteSession
 
-STATE = ".cmscert"
 STALE_HINT = "make a new plan with cmscert plan --save, and have it reviewed again"
 
 
@@ -87,12 +88,13 @@ async def apply(
     chosen = choose(inventory, now=now, select=options.select if saved is None else saved.select)
     if saved is not None:
         check_basis(saved, chosen)
+    noted = recall(chosen, memory_of(chosen, options.state_dir))
     entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
     async with reach(entry, ports.writer, parallel=options.parallel) as reached:
-        sighted = await observe(reached, chosen.fleet, entry, ports)
-        planned = compare(chosen, sighted, now)
+        sighted = await observe(reached, chosen.fleet, entry, ports, members=members_of(chosen))
+        planned = compare(chosen, sighted, now, noted)
         if saved is not None:
-            planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at))
+            planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at, noted))
         talk.show(planned.plan)
         refuse(planned.plan.refusals, options.allow)
         if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
@@ -127,6 +129,7 @@ async def _run(chosen: Chosen, planned: Planned, reading: _Reading, run: _Run) -
         "tool_version": __version__,
         "allow": list(run.options.allow),
     }
+    memory = memory_of(chosen, run.options.state_dir)
     started = run.ports.clock()
     run_id = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     journal = Journal.create(state_dir, run_id, run.talk.document(planned.plan), header)
@@ -151,6 +154,7 @@ async def _run(chosen: Chosen, planned: Planned, reading: _Reading, run: _Run) -
             clock=run.ports.clock,
             stop=run.stop,
             rollback=run.options.rollback,
+            records=Records(keep=backup_folder(journal.folder), remember=memory.remember, forget=memory.forget),
         )
     finally:
         journal.close()

@@ -129,8 +129,15 @@ class Sighted:
     failures: Mapping[str, NodeError]
 
 
-async def observe(reached: Reached[S], desired: Desired, entry: Mapping[str, Entry], ports: Ports) -> Sighted:
-    """Read every server at once."""
+async def observe(
+    reached: Reached[S],
+    desired: Desired,
+    entry: Mapping[str, Entry],
+    ports: Ports,
+    *,
+    members: frozenset[str] = frozenset(),
+) -> Sighted:
+    """Read every server at once. ``members``: servers that are asked about their database."""
     failures = dict(reached.failures)
     extra = related_services(SERVICES, (slot.slot for server in desired.servers for slot in server.slots))
 
@@ -146,6 +153,7 @@ async def observe(reached: Reached[S], desired: Desired, entry: Mapping[str, Ent
                 clock=ports.clock,
                 user=entry[server.name][0].user,
                 extra=extra,
+                database=server.name in members,
             )
         except NodeError as error:
             failures[server.name] = error

@@ -56,7 +56,7 @@ STATE_DIR = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where journals are kept (.cmscert beside the inventory).",
+    help="Where journals, backups and notes are kept (.cmscert beside the inventory).",
 )
 
 QUIET = (FORMAT, OUTPUT, NO_COLOR)

@@ -66,7 +66,7 @@ def story(inventory: Path) -> Iterator[tuple[str, list[str], int]]:
     name = str(inventory)
     yield "Check the inventory and its material, offline", ["validate", name], DONE
     yield "Read the servers, and say what differs", ["plan", name, "--detailed-exitcode"], CHANGES
-    yield "Put it right, and prove it", ["apply", name, "--yes"], DONE
+    yield "Put it right, and prove it", ["apply", name, "--yes", "--allow", "database-rebuild"], DONE
     yield "What every service serves now, over TLS", ["status", name], DONE
     yield "Nothing is left to do", ["plan", name, "--detailed-exitcode"], DONE
 
@@ -81,7 +81,7 @@ def ending(source: Path, place: Path) -> list[str]:
         "  export CMS_PASSWORD=lab",
         f"  cmscert plan {place / 'lab' / NAME}",
         f"  cmscert plan {place / 'lab' / NAME} --save p.json -v",
-        f"  cmscert apply {place / 'lab' / NAME} --plan p.json",
+        f"  cmscert apply {place / 'lab' / NAME} --allow database-rebuild --plan p.json",
     ]
 
 

@@ -23,7 +23,16 @@ def command(output: Output, inventory: Path, parallel: int) -> int:
     from cmscert.app.ports import live_ports, utc_now
 
     ports = live_ports(output.note())
-    made = asyncio.run(drift(inventory, ports, now=utc_now(), select=output.select, parallel=parallel))
+    made = asyncio.run(
+        drift(
+            inventory,
+            ports,
+            now=utc_now(),
+            select=output.select,
+            parallel=parallel,
+            state_dir=output.state_dir,
+        )
+    )
     if output.form == "json":
         from cmscert.reports.documents import drift_document
 

@@ -9,6 +9,7 @@ import click
 from cmscert.cli.exit_codes import CHANGES, NODE, first_of
 from cmscert.cli.options import INVENTORY, PARALLEL, READING, talks
 from cmscert.cli.output import Output, write_file
+from cmscert.cli.program import program
 
 
 @click.command("plan")
@@ -27,7 +28,16 @@ def command(output: Output, inventory: Path, save: Path | None, parallel: int, *
     from cmscert.reports.plan_document import dump, plan_document
 
     ports = live_ports(output.note())
-    made = asyncio.run(plan(inventory, ports, now=utc_now(), select=output.select, parallel=parallel))
+    made = asyncio.run(
+        plan(
+            inventory,
+            ports,
+            now=utc_now(),
+            select=output.select,
+            parallel=parallel,
+            state_dir=output.state_dir,
+        )
+    )
     if save is not None:
         write_file(save, dump(plan_document(made.plan, SERVICES)))
     if output.form == "json":
@@ -46,6 +56,6 @@ def command(output: Output, inventory: Path, save: Path | None, parallel: int, *
         )
     output.failures(made.failures)
     if save is not None:
-        output.say(f"saved; to apply exactly this: cmscert apply {inventory} --plan {save}")
+        output.say(f"saved; to apply exactly this: {program()} apply {inventory} --plan {save}")
     codes = [NODE] if made.plan.unread else []
     return first_of([*codes, CHANGES] if detailed_exitcode and made.plan.steps else codes)
