@@ -14,6 +14,7 @@ from datetime import datetime
 
 from cmscert.apply.backups import Keep
 from cmscert.apply.database_readback import NOT_SHOWN, is_silent, same_command, short_of
+from cmscert.apply.minting import copy, mint
 from cmscert.apply.readback import Shortfall, Sleep, until_right
 from cmscert.apply.sending import Attempt, Material, Scribe, send
 from cmscert.errors import AnswerTimeout, ConnectionLost, JournalError, NodeError, StoreRefused, UnexpectedAnswer
@@ -28,8 +29,10 @@ from cmscert.model.plan import (
     BackupDatabase,
     ConfigureDatabase,
     ConfirmPrimary,
+    CopyFile,
     DatabaseAction,
     InitializeCluster,
+    MintDatabase,
     ProveCluster,
     Step,
 )
@@ -118,6 +121,10 @@ class DatabaseTurns:
         ``planned``: the state that the plan expects now; ``after``: once it is done. ``attempt`` tells how far it came.
         """
         match step.action:
+            case MintDatabase() as action:
+                await mint(self._session, action, attempt, scribe)
+            case CopyFile() as action:
+                await copy(self._session, self._membership.sessions, action, attempt, scribe)
             case BackupDatabase() as action:
                 await self._back_up(action, attempt, scribe)
             case ConfirmPrimary() as action:
@@ -130,7 +137,7 @@ class DatabaseTurns:
 
     async def proven(self, action: DatabaseAction, attempt: Attempt, files: DatabaseFiles) -> bool:
         """Look once whether a step that was cut off has been carried out nevertheless."""
-        if not attempt.at_end or isinstance(action, BackupDatabase | ConfirmPrimary):
+        if not attempt.at_end or isinstance(action, MintDatabase | CopyFile | BackupDatabase | ConfirmPrimary):
             return False
         with suppress(NodeError):
             return await self._look(action, attempt, files) is None

@@ -10,7 +10,9 @@ from cmscert.model.desired import Desired
 from cmscert.model.plan import (
     BackupDatabase,
     ConfirmPrimary,
+    CopyFile,
     DatabaseAction,
+    MintDatabase,
     Plan,
     ProveCluster,
     Step,
@@ -18,7 +20,7 @@ from cmscert.model.plan import (
 from cmscert.transport.session import WriteSession
 
 Done = Callable[[Step], bool]
-_LOOKING = BackupDatabase | ConfirmPrimary | ProveCluster
+_LOOKING = MintDatabase | CopyFile | BackupDatabase | ConfirmPrimary | ProveCluster
 
 
 def memberships(

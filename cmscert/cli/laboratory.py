@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cmscert.cli.program import program
 from cmscert.cli.sketching import rewrite_inventory, sketch_of
 from cmscert.inventory.load import read_outline
 from cmscert.inventory.outline import Outline
@@ -62,7 +63,7 @@ class Laboratory:
         for name in names or ["CMS_PASSWORD"]:
             yield f"  export {name}={PASSWORD}"
         for verb in ("validate", "plan", "apply", "status", "drift"):
-            yield f"  cmscert {verb} {self.inventory}"
+            yield f"  {program()} {verb} {self.inventory}"
         yield f"Look into {first} (password {PASSWORD}):"
         yield f"  ssh {ssh} -p {port} {user}@{address}"
         yield f"  sftp {ssh} -P {port} {user}@{address}"

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from cmscert.inventory.certificates import Certificates
 from cmscert.inventory.checking import Checking
 from cmscert.inventory.complaints import suggestion
-from cmscert.inventory.forms import DatabaseForm
-from cmscert.inventory.outline import DatabaseOutline, Keys, Outline
-from cmscert.model.desired import Unhandled
+from cmscert.inventory.forms import CmsCaForm, DatabaseForm
+from cmscert.inventory.outline import CmsCaIssuer, DatabaseOutline, Keys, Outline
+from cmscert.model.desired import Minting, Unhandled
 
 CLIENT_NAME = "postgres"
 """Common name of every client certificate ([S2], [S20]): PostgreSQL takes it for the name of the database's user."""
 
+_ALL = 3
+"""Server certificate, client certificate, and the bundle of their CA."""
 _NOT_YET = "which this release does not do yet"
 
 
@@ -28,9 +30,29 @@ def databases(checking: Checking, certificates: Certificates) -> tuple[DatabaseO
     return tuple(found)
 
 
+def minting(outline: Outline, database: DatabaseOutline) -> Minting | None:
+    """Return how the CA built into CMS makes all material of a cluster; None when it does not make all of it."""
+    issuers = [outline.issuers.get(name) for _, name in _issued(outline, database)]
+    maker = issuers[0] if issuers else None
+    if not isinstance(maker, CmsCaIssuer) or len(issuers) != _ALL or any(one != maker for one in issuers):
+        return None
+    server = outline.certificate(database.server, database.nodes[0])
+    return Minting(
+        server=maker.server,
+        ca=maker.basename,
+        ca_common_name=maker.common_name,
+        server_certificate=database.server,
+        server_common_name=server.common_name,
+        server_sans=server.sans,
+        client_certificate=database.client,
+    )
+
+
 def unhandled(outline: Outline) -> Iterator[Unhandled]:
-    """Yield the clusters whose material does not all come from files, with what makes it instead."""
+    """Yield the clusters whose material comes neither from files nor from the CA built into CMS alone."""
     for database in outline.databases:
+        if minting(outline, database) is not None:
+            continue
         makers: dict[str, list[str]] = {}
         for what, issuer in _issued(outline, database):
             built_in = issuer in outline.issuers and outline.issuers[issuer].type == "cms_ca"
@@ -67,6 +89,7 @@ def _references(checking: Checking, certificates: Certificates, name: str, form:
             if server in checking.form.servers:
                 certificates.use(certificate, server, checking.form.servers[server])
         _certificate(checking, certificate, f"databases.{name}", role)
+        _made_by_cms(checking, certificate, name, form)
     checking.known((*keys, "ca"), "bundles", form.ca, checking.form.bundles)
 
 
@@ -81,6 +104,20 @@ def _certificate(checking: Checking, name: str, cluster: str, role: str) -> None
     if role == "client" and form.common_name != CLIENT_NAME:
         message = f"must be {CLIENT_NAME} for the client certificate of {cluster}"
         checking.add(("certificates", name, "common_name"), message, reason="database-client-cn")
+
+
+def _made_by_cms(checking: Checking, certificate: str, name: str, form: DatabaseForm) -> None:
+    """The CA built into CMS makes one pair for all members, on a node of the cluster (procedure section 2)."""
+    made = checking.form.certificates.get(certificate)
+    issuer = checking.form.issuers.get(made.issuer or "") if made is not None else None
+    if made is None or not isinstance(issuer, CmsCaForm):
+        return
+    if issuer.server not in form.nodes:
+        message = f"{issuer.server} makes material for databases.{name}, so it has to be one of its nodes"
+        checking.add(("issuers", made.issuer or "", "server"), message, reason="database-maker")
+    if any(mark in text for text in (made.common_name, *map(str, made.sans)) for mark in ("{fqdn}", "{name}")):
+        message = "is made once, on one server, and shared: it cannot differ by {fqdn} or {name}"
+        checking.add(("certificates", certificate), message, reason="database-shared")
 
 
 def _issued(outline: Outline, database: DatabaseOutline) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cmscert.inventory.databases import unhandled
+from cmscert.inventory.databases import minting, unhandled
 from cmscert.inventory.document import draw
 from cmscert.inventory.material import Shelf
 from cmscert.inventory.outline import DatabaseOutline, Keys, Outline, ServerOutline, SlotOutline
@@ -22,9 +22,6 @@ from cmscert.model.desired import (
 from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import ordered
-
-HANDLES_DATABASES = False
-"""Whether database clusters are planned and applied; until then each one stays in ``unhandled``."""
 
 _ISSUED = "obtained by an issuer, which this release does not do yet"
 _SHOWN = 3
@@ -63,15 +60,10 @@ class Wanted:
             Unhandled(path=draw(keys), message=f"{message}; left out: {_few(places)}")
             for (keys, message), places in self._left_out.items()
         ]
-        if HANDLES_DATABASES:
-            return (*found, *unhandled(self.outline))
-        message = "database clusters are read and checked, but not changed by this release yet"
-        return (*found, *(Unhandled(path=f"databases.{one.name}", message=message) for one in self.outline.databases))
+        return (*found, *unhandled(self.outline))
 
     def databases(self) -> tuple[WantedDatabase, ...]:
         """Return what the database clusters must hold; one that is not handled, or not loaded, is left out."""
-        if not HANDLES_DATABASES:
-            return ()
         left_out = {one.path for one in unhandled(self.outline)}
         found = [self._database(one) for one in self.outline.databases if f"databases.{one.name}" not in left_out]
         return tuple(one for one in found if one is not None)
@@ -121,6 +113,16 @@ class Wanted:
         )
 
     def _database(self, outline: DatabaseOutline) -> WantedDatabase | None:
+        made = minting(self.outline, outline)
+        if made is not None:
+            return WantedDatabase(
+                name=outline.name,
+                nodes=outline.nodes,
+                clients=outline.clients,
+                primary=outline.primary,
+                interface=outline.interface,
+                minting=made,
+            )
         ca = self.bundle(outline.ca)
         server = {name: self.material(outline.server, name) for name in outline.nodes}
         client = {name: self.material(outline.client, name) for name in (*outline.nodes, *outline.clients)}

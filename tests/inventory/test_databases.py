@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cmscert.inventory import wanted
-from cmscert.model.desired import WantedDatabase
+from cmscert.model.desired import Minting, WantedDatabase
 from cmscert.testing.ca import ThrowAwayCa
 from cmscert.testing.inventories import SMALL, Folder
 
@@ -23,11 +22,6 @@ roles:
 ).replace("  corp: [", "  dbca: [pki/db-issuing.crt, pki/db-root.crt]\n  corp: [")
 CLUSTER += "databases: {main: {nodes: [core1], clients: [core2], primary: core1, interface: b, "
 CLUSTER += "server: dbserver, client: dbclient, ca: dbca}}\n"
-
-
-@pytest.fixture(autouse=True)
-def _handled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wanted, "HANDLES_DATABASES", True)
 
 
 def database(folder: Folder) -> WantedDatabase:
@@ -181,16 +175,38 @@ def test_a_ca_that_cannot_be_read_makes_no_followers(folder: Folder) -> None:
     assert [fault.reason for fault in folder.faults(material=True)] == ["unreadable-file"]
 
 
-def test_the_ca_built_into_cms_comes_later(shipped: Shipped) -> None:
-    """A cluster whose material an issuer makes is left alone, and the plan names what and why."""
-    desired = shipped("issued").load().desired
-    said = {one.path: one.message for one in desired.unhandled}
+def test_the_ca_built_into_cms(shipped: Shipped) -> None:
+    """A cluster whose material the CA built into CMS makes is wanted without files; what it makes is said."""
+    (found,) = shipped("issued").load().desired.databases
 
-    assert desired.databases == ()
-    assert said["databases.main"] == (
-        "certificate dbserver, certificate dbclient, bundle dbca: made by the CA built into CMS, "
-        "which this release does not do yet"
+    assert (found.ca, found.server, found.client) == (None, {}, {})
+    assert found.minting == Minting(
+        server="core1",
+        ca="dbca",
+        ca_common_name="example.com",
+        server_certificate="dbserver",
+        server_common_name="core1.example.com",
+        server_sans=("core1.example.com", "core2.example.com", "core3.example.com"),
+        client_certificate="dbclient",
     )
+
+
+def test_the_ca_built_into_cms_on_a_stranger(shipped: Shipped) -> None:
+    """The server that makes the material is a node of the cluster."""
+    folder = shipped("issued")
+    text = folder.inventory.read_text().replace("type: cms_ca, server: core1", "type: cms_ca, server: edge1")
+
+    assert "database-maker" in [fault.reason for fault in folder.write(text).faults()]
+
+
+def test_the_ca_built_into_cms_makes_one_pair(shipped: Shipped) -> None:
+    """Material that is made once cannot differ by server."""
+    folder = shipped("issued")
+    text = folder.inventory.read_text().replace(
+        "dbserver: {common_name: core1.example.com, sans: [{fqdns_of: core}]", 'dbserver: {common_name: "{fqdn}"'
+    )
+
+    assert "database-shared" in [fault.reason for fault in folder.write(text).faults()]
 
 
 def test_material_that_is_partly_issued(folder: Folder) -> None:
@@ -205,12 +221,3 @@ def test_material_that_is_partly_issued(folder: Folder) -> None:
     assert [(one.path, one.message) for one in desired.unhandled] == [
         ("databases.main", "certificate dbserver: obtained by an issuer, which this release does not do yet")
     ]
-
-
-def test_until_clusters_are_handled_they_are_named(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the switch is off no database is wanted, and each is named as not handled."""
-    monkeypatch.setattr(wanted, "HANDLES_DATABASES", False)
-    desired = folder.write(CLUSTER).mint().load().desired
-
-    assert desired.databases == ()
-    assert [one.path for one in desired.unhandled] == ["databases.main"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmscert.cli.exit_codes import BUG, CHANGES, DONE
+from cmscert.cli.program import program
 from cmscert.errors import LabError
 
 if TYPE_CHECKING:
@@ -76,12 +77,12 @@ def ending(source: Path, place: Path) -> list[str]:
     return [
         "",
         "That is the whole story. To play with it, start the lab in this terminal:",
-        f"  cmscert lab up {source} --folder {place / 'lab'}",
+        f"  {program()} lab up {source} --folder {place / 'lab'}",
         "and in another one:",
         "  export CMS_PASSWORD=lab",
-        f"  cmscert plan {place / 'lab' / NAME}",
-        f"  cmscert plan {place / 'lab' / NAME} --save p.json -v",
-        f"  cmscert apply {place / 'lab' / NAME} --allow database-rebuild --plan p.json",
+        f"  {program()} plan {place / 'lab' / NAME}",
+        f"  {program()} plan {place / 'lab' / NAME} --save p.json -v",
+        f"  {program()} apply {place / 'lab' / NAME} --allow database-rebuild --plan p.json",
     ]
 
 
