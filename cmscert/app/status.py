@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from cmscert.app.fleet import PARALLEL
 from cmscert.app.inventory import choose
 from cmscert.app.plan import look
 from cmscert.app.ports import Ports
 from cmscert.errors import NodeError
-from cmscert.model.desired import WantedServer
+from cmscert.model.database import DatabaseFiles
+from cmscert.model.desired import WantedDatabase, WantedServer
 from cmscert.model.names import service_of
 from cmscert.model.observed import Binding, ObservedServer
 from cmscert.model.readings import ABSENT, Absent, Known, Reading, Unread
-from cmscert.model.results import FleetStatus, ServerStatus, SlotStatus
+from cmscert.model.results import DatabaseFile, DatabaseStatus, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
 
 
@@ -34,7 +36,10 @@ async def status(
     """Read every slot of the services that the inventory names. Same arguments and errors as ``plan``."""
     chosen = choose(inventory, now=now, select=select)
     sighted = await look(chosen, chosen.desired, ports, parallel=parallel)
-    servers = tuple(server_status(server, sighted.observed[server.name]) for server in chosen.desired.servers)
+    databases = chosen.desired.databases
+    servers = tuple(
+        server_status(server, sighted.observed[server.name], databases) for server in chosen.desired.servers
+    )
     made = FleetStatus(
         made_at=now,
         fleet=chosen.desired.fleet,
@@ -45,8 +50,11 @@ async def status(
     return StatusResult(status=made, failures=sighted.failures)
 
 
-def server_status(wanted: WantedServer, observed: ObservedServer) -> ServerStatus:
-    """Put one server's readings together, slot by slot."""
+def server_status(
+    wanted: WantedServer, observed: ObservedServer, databases: tuple[WantedDatabase, ...] = ()
+) -> ServerStatus:
+    """Put one server's readings together, slot by slot; ``databases``: those of the inventory."""
+    database = next((each for each in databases if wanted.name in each.members), None)
     unread = observed.reached.why if isinstance(observed.reached, Unread) else None
     return ServerStatus(
         server=wanted.name,
@@ -55,7 +63,26 @@ def server_status(wanted: WantedServer, observed: ObservedServer) -> ServerStatu
         clock_skew=observed.clock_skew,
         password_expires=observed.password_expires,
         slots=tuple(_slot(name, wanted, observed) for name in _slots(wanted, observed)),
+        database=None if database is None else _database(database, wanted.name, observed),
     )
+
+
+def _database(wanted: WantedDatabase, server: str, observed: ObservedServer) -> DatabaseStatus:
+    state = observed.database
+    files = tuple(_database_files(state.value.files, observed)) if isinstance(state, Known) else ()
+    role: Literal["node", "client"] = "node" if server in wanted.nodes else "client"
+    return DatabaseStatus(database=wanted.name, wanted=role, state=state, files=files)
+
+
+def _database_files(files: DatabaseFiles, observed: ObservedServer) -> Iterator[DatabaseFile]:
+    uses: tuple[tuple[Literal["server", "client", "ca"], str | None, str | None], ...] = (
+        ("server", files.server_certificate, files.server_key),
+        ("client", files.client_certificate, files.client_key),
+        ("ca", files.ca, None),
+    )
+    for use, certificate, key in uses:
+        if certificate is not None:
+            yield DatabaseFile(use=use, certificate=certificate, key=key, on_disk=_certificates(certificate, observed))
 
 
 def _slots(wanted: WantedServer, observed: ObservedServer) -> tuple[str, ...]:
@@ -92,5 +119,9 @@ def _on_disk(file: str | None, bound: Reading[Binding], observed: ObservedServer
         return bound
     if file is None or isinstance(bound, Absent):
         return ABSENT
+    return _certificates(file, observed)
+
+
+def _certificates(file: str, observed: ObservedServer) -> Reading[tuple[Certificate, ...]]:
     content = observed.content(file)
     return Known(content.value.certificates) if isinstance(content, Known) else content

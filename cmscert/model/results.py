@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from cmscert.errors import Fault
+from cmscert.model.database import DatabaseState
 from cmscert.model.desired import Unhandled, WantedSlot
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Drift, Notice
-from cmscert.model.readings import Reading
+from cmscert.model.readings import Known, Reading
 from cmscert.pki.certificate import Certificate
 
 
@@ -69,8 +71,43 @@ class SlotStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseFile:
+    """A certificate that a database works on, by the name on its screen, with the key bound beside it."""
+
+    use: Literal["server", "client", "ca"]
+    certificate: str
+    key: str | None
+    on_disk: Reading[tuple[Certificate, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseStatus:
+    """A member of a database cluster of the inventory. ``wanted``: with a database, or only connected to one."""
+
+    database: str
+    wanted: Literal["node", "client"]
+    state: Reading[DatabaseState]
+    files: tuple[DatabaseFile, ...] = ()
+
+    @property
+    def role(self) -> Literal["primary", "replica", "client", "none", "unclear"]:
+        """What the member is now, as its own screen says; ``unclear`` where that cannot be told."""
+        if not isinstance(self.state, Known):
+            return "unclear"
+        state = self.state.value
+        if not state.standing:
+            return "none"
+        if state.me is None or (state.me.role == "other" and self.wanted == "client"):
+            return "client"
+        return "unclear" if state.me.role == "other" else state.me.role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatus:
-    """One server. ``unread`` is why it could not be reached, else None; ``clock_skew`` in seconds."""
+    """One server. ``unread`` is why it could not be reached, else None; ``clock_skew`` in seconds.
+
+    ``database``: None where the server is no member of one.
+    """
 
     server: str
     unread: str | None
@@ -78,6 +115,7 @@ class ServerStatus:
     clock_skew: Reading[float]
     password_expires: Reading[date]
     slots: tuple[SlotStatus, ...] = ()
+    database: DatabaseStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import get_args
 
 from cmscert.errors import CmscertError, Fault, InputError, NodeError
+from cmscert.model.database import DatabaseState
 from cmscert.model.desired import WantedIdentity, WantedSlot
 from cmscert.model.events import Outcome, RunResult
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Gate, Plan
 from cmscert.model.readings import Known, Reading
-from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
+from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.plain import days_left, reading_word, safe_document, stamp
 from cmscert.reports.plan_document import Document, drift_row, unread_rows
@@ -175,6 +176,49 @@ def _server(server: ServerStatus, now: datetime) -> Document:
             server.password_expires.value.isoformat() if isinstance(server.password_expires, Known) else None
         ),
         "slots": [_slot(slot, now) for slot in server.slots],
+        "database": None if server.database is None else _database(server.database, now),
+    }
+
+
+def _database(database: DatabaseStatus, now: datetime) -> Document:
+    return {
+        "database": database.database,
+        "wanted": database.wanted,
+        "role": database.role,
+        "state": _read(database.state, _database_state),
+        "files": [
+            {
+                "use": file.use,
+                "certificate": file.certificate,
+                "key": file.key,
+                "on_disk": _read(file.on_disk, lambda chain: [_certificate(each, now) for each in chain]),
+            }
+            for file in database.files
+        ],
+    }
+
+
+def _database_state(state: DatabaseState) -> Document:
+    return {
+        "status": state.status,
+        "error": state.error,
+        "standing": state.standing,
+        "busy": state.busy,
+        "expired": state.expired,
+        "members": [
+            {
+                "address": member.address,
+                "me": member.me,
+                "connected": member.connected,
+                "role": member.role,
+                "in_sync": member.in_sync,
+            }
+            for member in state.members
+        ],
+        "node_in_use": state.node_in_use,
+        "interface": state.interface,
+        "last_command": state.last_command,
+        "last_state": state.last_state,
     }
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cmscert.errors import Fault
+from cmscert.model.database import DatabaseState
 from cmscert.model.observed import Binding
-from cmscert.model.readings import Absent, Known, Reading
-from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
+from cmscert.model.readings import Absent, Known, Reading, Unread
+from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, day, left, listed, moment, reading_word
@@ -99,7 +100,47 @@ def _server(server: ServerStatus, now: datetime) -> list[RenderableType]:
     for slot in server.slots:
         parts.append(indented(words(slot.slot, "slot"), 2))
         parts.append(labelled(_slot(slot, now), indent=4, label=8))
+    if server.database is not None:
+        parts.append(indented(words(f"database/{server.database.database}", "slot"), 2))
+        parts.append(labelled(_database(server.database, now), indent=4, label=8))
     return parts
+
+
+def _database(database: DatabaseStatus, now: datetime) -> list[tuple[Text, Text]]:
+    if not isinstance(database.state, Known):
+        why = "the server does not know database clusters"
+        if isinstance(database.state, Unread):
+            why = f"not read: {database.state.why}"
+        return [(words("role", "quiet"), words(why, "warning"))]
+    state = database.state.value
+    rows = [(words("role", "quiet"), _database_role(database, state))]
+    if state.error is not None:
+        rows.append((words("error", "quiet"), words(state.error, "error")))
+    if state.last_command is not None:
+        rows.append((words("last", "quiet"), words(f"{state.last_command} ({state.last_state})")))
+    for file in database.files:
+        bound = words(", ".join(name for name in (file.key, file.certificate) if name is not None))
+        chain = _chain(file.on_disk, now, trust=file.use == "ca")
+        rows.append((words(file.use, "quiet"), Text("\n").join((bound, chain))))
+    return rows
+
+
+def _database_role(database: DatabaseStatus, state: DatabaseState) -> Text:
+    shown = {"none": "in no cluster", "unclear": "unclear"}.get(database.role, database.role)
+    right = database.role == "client" if database.wanted == "client" else database.role in {"primary", "replica"}
+    said = [f"wanted as a {database.wanted}"] if not right else []
+    me = state.me
+    if database.role == "replica" and me is not None:
+        said.append("in sync" if me.in_sync is True else "not in sync")
+        right = right and me.in_sync is True
+    if me is not None and not me.connected and database.role != "client":
+        said.append("not connected")
+        right = False
+    said += ["a command is at work"] * state.busy + ["a certificate is expired"] * state.expired
+    if state.node_in_use is not None:
+        said.append(f"uses {state.node_in_use}")
+    style = "plain" if right and not state.busy and not state.expired else "warning"
+    return phrase((shown, style), ("".join(f" · {each}" for each in said), "plain" if style == "plain" else "warning"))
 
 
 def _slot(slot: SlotStatus, now: datetime) -> list[tuple[Text, Text]]:

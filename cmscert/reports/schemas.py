@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from cmscert.model.database import CommandState, MemberRole
 from cmscert.model.events import Outcome
 from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
@@ -199,6 +200,41 @@ def _reading(schema: Document) -> Document:
     return _record(reading=_one_of("known", "absent", "unread"), why=MAYBE, value=_either(schema))
 
 
+DATABASE = _record(
+    database=TEXT,
+    wanted=_one_of("node", "client"),
+    role=_one_of("primary", "replica", "client", "none", "unclear"),
+    state=_reading(
+        _record(
+            status=TEXT,
+            error=MAYBE,
+            standing=FLAG,
+            busy=FLAG,
+            expired=FLAG,
+            members=_several(
+                _record(
+                    address=TEXT,
+                    me=FLAG,
+                    connected=FLAG,
+                    role=_one_of(*get_args(MemberRole)),
+                    in_sync=_either(FLAG),
+                )
+            ),
+            node_in_use=MAYBE,
+            interface=MAYBE,
+            last_command=MAYBE,
+            last_state=_one_of(*get_args(CommandState)),
+        )
+    ),
+    files=_several(
+        _record(
+            use=_one_of("server", "client", "ca"),
+            certificate=TEXT,
+            key=MAYBE,
+            on_disk=_reading(_several(CERTIFICATE)),
+        )
+    ),
+)
 STATUS = _record(
     format={"const": STATUS_FORMAT},
     made_at=MOMENT,
@@ -223,6 +259,7 @@ STATUS = _record(
                     served=_reading(_several(CERTIFICATE)),
                 )
             ),
+            database=_either(DATABASE),
         )
     ),
 )

@@ -107,7 +107,10 @@ def gist(step: Step) -> str:
             return what(action)[0] if what(action) else action.kind
 
 
-REBUILD = "Change the database cluster, in this order"
+OUTAGE = "The database cluster is down from here until it is built anew: call bridges have no database meanwhile"
+BUILD = "Build the database cluster, in this order"
+REBUILD = "Change members of the database cluster, in this order"
+MEND = "Mend the database cluster"
 PHASES = {
     "put": "Upload and check: nobody notices",
     "save": "Upload and check: nobody notices",
@@ -124,8 +127,8 @@ PHASES = {
     "db-initialize": REBUILD,
     "db-join": REBUILD,
     "db-connect": REBUILD,
-    "db-clear-error": REBUILD,
-    "db-upgrade-schema": REBUILD,
+    "db-clear-error": MEND,
+    "db-upgrade-schema": MEND,
     "db-prove": REBUILD,
     "remove": "Clean up, once every change is verified: nobody notices",
 }
@@ -137,11 +140,24 @@ def phases(steps: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
     An upload behind the gate overwrites a file in use (``naming: fixed``): it belongs to the change of its service.
     """
     titled: list[tuple[str, Step]] = []
+    clusters = _clusters(steps)
     opened = False
     for step in steps:
         if isinstance(step.action, Gate):
             opened = True
             continue
         behind = opened and isinstance(step.action, PutFile | CheckFiles)
-        titled.append((PHASES["bind" if behind else step.action.kind], step))
+        title = PHASES["bind" if behind else step.action.kind]
+        titled.append((clusters[step.slot] if title == REBUILD else title, step))
     return [(phase, tuple(step for _, step in run)) for phase, run in groupby(titled, key=itemgetter(0))]
+
+
+def _clusters(steps: tuple[Step, ...]) -> dict[str | None, str]:
+    """Say, by slot, what the steps of a cluster mean for those who use it."""
+    kinds: dict[str | None, set[str]] = {}
+    for step in steps:
+        kinds.setdefault(step.slot, set()).add(step.action.kind)
+    return {
+        slot: REBUILD if "db-initialize" not in found else OUTAGE if "db-remove" in found else BUILD
+        for slot, found in kinds.items()
+    }

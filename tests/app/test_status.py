@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,8 @@ import pytest
 from cmscert.app.inventory import narrow
 from cmscert.app.status import server_status
 from cmscert.errors import InputError
-from cmscert.model.desired import Bundle, WantedServer, WantedTrust
+from cmscert.model.database import DatabaseFiles, DatabaseState
+from cmscert.model.desired import Bundle, Material, WantedDatabase, WantedServer, WantedTrust
 from cmscert.model.observed import Binding, ObservedServer, ServiceState, StoredFile
 from cmscert.model.readings import ABSENT, Known, Unread
 from cmscert.pki.certificate import Certificate
@@ -74,6 +76,38 @@ def test_unread_and_absent_screens_are_told_apart() -> None:
 
     assert (callbridge.bound, callbridge.on_disk) == (Unread("silence"), Unread("silence"))
     assert (turn.bound, turn.on_disk) == (ABSENT, ABSENT)
+
+
+def test_a_member_of_a_database() -> None:
+    """A member shows its state and the certificates that are bound, as far as they could be read; others show none."""
+    material = Material(certificate="db", leaf=ROOT, chain=(), spki="")
+    database = WantedDatabase(
+        name="main",
+        nodes=("core1",),
+        clients=("core2",),
+        primary="core1",
+        server={"core1": material},
+        client={"core1": material, "core2": material},
+        ca=CORP,
+    )
+    files = DatabaseFiles(server_key="s.key", server_certificate="s.crt", client_key="c.key", ca="ca.crt")
+    observed = ObservedServer(
+        name="core1",
+        reached=Known(value=True),
+        database=Known(DatabaseState(standing=True, files=files)),
+        contents={"s.crt": Known(StoredFile(name="s.crt", sha256="", certificates=(ROOT,)))},
+    )
+    node = server_status(trust(), observed, (database,)).database
+    client = server_status(replace(trust(), name="core2"), replace(observed, database=ABSENT), (database,)).database
+
+    assert node is not None
+    assert client is not None
+    assert [(file.use, file.certificate, file.key, file.on_disk) for file in node.files] == [
+        ("server", "s.crt", "s.key", Known((ROOT,))),
+        ("ca", "ca.crt", None, Unread("not asked")),
+    ]
+    assert (node.wanted, client.wanted, client.state, client.files) == ("node", "client", ABSENT, ())
+    assert server_status(replace(trust(), name="core3"), observed, (database,)).database is None
 
 
 def test_unreached_server_says_why() -> None:
