@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from cmscert.model.desired import WantedIdentity
 from cmscert.model.names import service_of
-from cmscert.model.plan import Notice, Restart
+from cmscert.model.plan import Notice, Rebind, Restart
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.case import Case
 from cmscert.planning.trust import is_running, refused
@@ -84,9 +84,17 @@ def old_trust_stays(case: Case) -> Iterator[Notice]:
             yield Notice(server=server, slot=slot, reason="old-trust-stays", message=message)
 
 
+BROKEN = frozenset({"key-mismatch", "file-missing", "not-a-certificate"})
+"""Reasons for which a service would not start again on what is bound now."""
+
+
 def no_way_back(case: Case) -> Iterator[Notice]:
-    """A service serves a certificate that is not on the node any more, so it cannot be taken back to it."""
+    """A service cannot be taken back to what it serves now: that is not on the node, or would not start."""
+    broken = {(drift.server, drift.slot) for drift in case.drift if drift.reason in BROKEN}
     for step in case.steps:
+        if isinstance(step.action, Rebind) and any((step.server, one.slot) in broken for one in step.action.bindings):
+            message = f"step {step.id} has no sure way back: what is bound now would not start again"
+            yield Notice(server=step.server, slot=step.slot, reason="no-way-back", message=message)
         if isinstance(step.action, Restart) and step.undo is None:
             message = f"step {step.id} has no way back: the certificate served now is not on the server any more"
             yield Notice(server=step.server, slot=step.slot, reason="no-way-back", message=message)

@@ -147,7 +147,7 @@ def test_running_services_serve_what_is_bound(way: Way) -> None:
 
 def test_links_never_break(way: Way) -> None:
     """C2W links that worked work all the time, except while one of their services restarts; in the end all do."""
-    assert way.watch.samples > 3
+    assert way.watch.samples > (0 if way.scenario == "wanted" else 3)
     assert way.watch.broken == []
     links = way.bench.do(way.bench.fleet.c2w_links())
     if way.scenario != "fresh":
