@@ -210,7 +210,7 @@ def test_file_without_permission(cli: Cli, folder: Any) -> None:  # noqa: ANN401
         cli("validate", copied / folder.inventory.name)  # loads every module that another user might not reach
         (copied / "pki" / "join.key").chmod(0)
         with stopped_by_permissions():
-            ran = cli("plan", copied / folder.inventory.name)
+            ran = cli("validate", copied / folder.inventory.name)
 
     told(ran, 3, "join.key", "permission")
 
