@@ -206,7 +206,8 @@ def test_file_without_permission(cli: Cli, folder: Any) -> None:  # noqa: ANN401
     with tempfile.TemporaryDirectory() as place:
         copied = Path(place) / "fleet"
         shutil.copytree(folder.folder, copied)
-        Path(place).chmod(0o755)
+        for path in (Path(place), copied, *copied.rglob("*")):
+            path.chmod(0o755)
         cli("validate", copied / folder.inventory.name)  # loads every module that another user might not reach
         (copied / "pki" / "join.key").chmod(0)
         with stopped_by_permissions():
