@@ -96,7 +96,7 @@ async def apply(
         if saved is not None:
             planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at, noted))
         talk.show(planned.plan)
-        refuse(planned.plan.refusals, options.allow)
+        refuse(planned.plan.refusals, options.allow, missed(chosen, sighted))
         if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
             return ApplyResult(plan=planned.plan, result=None, failures=missed(chosen, sighted))
         if not await talk.confirm(planned.plan):
@@ -170,8 +170,13 @@ def _user() -> str:
         return "unknown"
 
 
-def refuse(refusals: tuple[Refusal, ...], allow: tuple[str, ...]) -> None:
-    """Raise GuardRefused when a guard holds that nobody lifted."""
+def refuse(
+    refusals: tuple[Refusal, ...], allow: tuple[str, ...], failures: Mapping[str, NodeError] | None = None
+) -> None:
+    """Raise GuardRefused when a guard holds that nobody lifted.
+
+    ``failures``: why servers could not be read; what mends that comes before what goes on without them.
+    """
     held = [refusal for refusal in refusals if not refusal.liftable or refusal.guard not in allow]
     if not held:
         return
@@ -179,7 +184,8 @@ def refuse(refusals: tuple[Refusal, ...], allow: tuple[str, ...]) -> None:
     lifts = list(dict.fromkeys(f"--allow {each.guard}" for each in held if each.liftable))
     fixed = list(dict.fromkeys(each.guard for each in held if not each.liftable))
     hint = f"if that is meant: {' '.join(lifts)}" if lifts and not fixed else f"nothing lifts {', '.join(fixed)}"
-    raise GuardRefused(f"nothing was changed: {told}", hint=hint)
+    mends = dict.fromkeys(error.hint for error in (failures or {}).values() if error.hint)
+    raise GuardRefused(f"nothing was changed: {told}", hint="; ".join([*mends, hint]))
 
 
 def check_basis(saved: Plan, chosen: Chosen) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cmscert.app import apply as apply_module
 from cmscert.app.apply import check_saved, refuse
-from cmscert.errors import GuardRefused, StalePlan
+from cmscert.errors import GuardRefused, LoginRefused, StalePlan
 from cmscert.model.plan import Notice, Refusal
 from cmscert.planning.make import Planned
 from cmscert.testing.plans import sample_plan
@@ -70,3 +70,13 @@ def test_user_without_an_entry_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("getpass.getuser", nobody)
 
     assert apply_module._user() == "unknown"
+
+
+def test_what_mends_comes_before_what_goes_on() -> None:
+    """Why a server could not be read brings its own hint, once, in front of the flag that goes on without it."""
+    away = {name: LoginRefused(name, "does not accept admin", hint="check the secret") for name in ("core1", "core2")}
+
+    with pytest.raises(GuardRefused) as caught:
+        refuse((LAST,), (), away)
+
+    assert caught.value.hint == "check the secret; if that is meant: --allow last-call-bridge"
