@@ -104,7 +104,7 @@ class Memory:
             raise ValueError("it is damaged: not JSON") from error
         if not isinstance(values, dict) or set(values) != set(_TEXTS):
             raise ValueError(f"it is damaged: it must hold {', '.join(_TEXTS)}, and nothing else")
-        if not all(isinstance(value, str) and value for key, value in values.items() if key != "status"):
+        if not all(isinstance(value, str) and (value or key == "status") for key, value in values.items()):
             raise ValueError("it is damaged: every value must be a text")
         if values["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT}: another release of cmscert wrote it")
@@ -113,7 +113,7 @@ class Memory:
         at = datetime.fromisoformat(values["at"])
         if at.tzinfo is None:
             raise ValueError("it is damaged: its moment has no time zone")
-        return FormerPrimary(database=database, server=values["server"], at=at, status=str(values["status"]))
+        return FormerPrimary(database=database, server=values["server"], at=at, status=values["status"])
 
 
 def _fault(path: Path, message: str) -> Fault:

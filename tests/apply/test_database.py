@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cmscert.apply.run import run_plan
 from cmscert.errors import InputError, JournalError
 from cmscert.lab.spec import Faults, Switches
 from cmscert.model.desired import Policy
@@ -531,3 +532,187 @@ async def test_killed_anywhere_and_started_again(tmp_path: Path) -> None:
             if planned.plan.steps:
                 assert (await toy.apply(planned)).result == "applied", kill_at
         assert (toy.is_whole(), toy.network.lost(rows), toy.memory.noted(["main"])) == (True, frozenset(), {}), kill_at
+
+
+@pytest.mark.parametrize(
+    ("names", "content", "why"),
+    [
+        ([".bak", ".json"], None, ".bak after the backup"),
+        ([".json"], None, ".json after the backup"),
+        ([".bak"], b"", "is empty: that is no backup"),
+    ],
+)
+async def test_a_backup_that_is_not_whole(make: Make, names: list[str], content: bytes | None, why: str) -> None:
+    """A file that is missing or empty is no backup, and nothing of it stays behind here."""
+    toy = make()
+
+    def lose(event: Event) -> None:
+        if isinstance(event, CommandSent) and event.typed.startswith("sftp get") and event.server == "core2":
+            store = toy.sessions["core2"].store
+            for name in [name for name in store if name.endswith(tuple(names)) and name.startswith("main-")]:
+                del store[name]
+                if content is not None:
+                    store[name] = content
+
+    toy.on_event = lose
+    result = await toy.apply()
+
+    assert why in (result.why or "")
+    assert (result.result, toy.commands()) == ("rolled-back", [])
+    assert not [path for path in backups(toy.folder) if path.parent.name == "core2" and path.suffix in names]
+
+
+async def test_a_backup_that_cannot_be_kept(make: Make, tmp_path: Path) -> None:
+    """No room here ends the run before anything is disturbed."""
+    toy = make()
+    planned, observed = await toy.plan(), await toy.observe()
+    (tmp_path / "backups").write_bytes(b"in the way")
+    result = await toy.run(planned.plan, planned, observed, tmp_path)
+
+    assert "the backup cannot be written" in (result.why or "")
+    assert (result.result, toy.commands()) == ("rolled-back", [])
+
+
+@pytest.mark.parametrize(("answer", "applied"), [("x.bak ready for download", True), ("", False)])
+async def test_a_backup_of_yesterday_is_none(make: Make, answer: str, *, applied: bool) -> None:
+    """Files that were there before under that name count only when the server says that it made new ones."""
+    toy = make()
+    planned = await toy.plan()
+    name = next(step.action.name for step in planned.plan.steps if isinstance(step.action, BackupDatabase))
+    for ending in (".bak", ".json"):
+        toy.sessions["core3"].store[f"{name}{ending}"] = b"yesterday"
+    told = toy._answer
+    toy._answer = lambda who, typed: answer if (who, typed[:6]) == ("core3", "backup") else told(who, typed)
+
+    result = await toy.apply(planned)
+
+    assert (result.result == "applied") is applied
+    assert ("nothing says that a new one was made" in (result.why or "")) is not applied
+
+
+async def test_a_schema_that_could_not_be_upgraded(make: Make) -> None:
+    """The error is cleared, the schema upgraded on the primary, the cluster proven; nobody leaves (T-51)."""
+    toy = make()
+    await toy.apply()
+    toy.network.node("core2").error = "Couldn't upgrade the schema"
+    toy.typed.clear()
+
+    assert (await toy.apply()).result == "applied"
+    assert toy.commands() == [("core2", "clear_error"), ("core1", "upgrade_schema")]
+    assert (await toy.plan()).plan.steps == ()
+
+
+async def test_a_failure_of_an_earlier_run_is_not_ours(make: Make) -> None:
+    """What stood there as failed before the same command was sent is believed again only after a while."""
+    toy = make()
+    line = "database cluster join 10.0.0.11"
+    told = toy._answer
+    stale = {"left": 2}
+
+    def reply(name: str, typed: str) -> object:
+        if (name, typed) == ("core2", "database cluster status") and toy.commands("certs")[-1:] and stale["left"]:
+            if toy.commands("join"):
+                stale["left"] -= 1
+            if toy.commands("initialize"):
+                return f"Status : Disabled\nInterface : a\nLast command : '{line}' (Failed)\n"
+        return told(name, typed)
+
+    toy._answer = reply
+    assert (await toy.apply()).result == "applied"
+    assert toy.commands("join") == [("core2", "join"), ("core3", "join")]
+
+
+async def test_a_lost_line_before_the_last_is_no_guess(make: Make) -> None:
+    """When the line with the certificates is lost, the next one is not sent."""
+    toy = make()
+    planned = await toy.plan()
+    certs = next(step for step in planned.plan.steps if step.action.kind == "db-certs" and step.server == "core2")
+    typed = f"database cluster certs {' '.join(certs.action.files.names)}"
+    toy.faults["core2", typed] = ["cut"]
+    result = await toy.apply(planned)
+
+    assert result.result == "neither"
+    assert ("core2", "localnode") not in toy.commands()
+    assert result.by_hand[0][0] == "core2"
+
+
+async def test_a_screen_that_does_not_show_the_files(make: Make) -> None:
+    """Outside a cluster a server need not show what was set: that is said, and the cluster proves it."""
+    toy = make()
+    told = toy._answer
+
+    def hide(name: str, typed: str) -> object:
+        shown = told(name, typed)
+        alone = typed == "database cluster status" and isinstance(shown, str) and "Nodes" not in shown
+        return "Status : Disabled\n" if alone else shown
+
+    toy._answer = hide
+    result = await toy.apply()
+
+    assert result.result == "applied"
+    assert {step.why for step in result.steps if step.why} == {
+        "its status does not show files and interface before the server is in a cluster"
+    }
+
+
+async def test_a_silent_member_is_waited_for(make: Make) -> None:
+    """An answer that cannot be had while a command works is no failure yet; at the end of the wait it is one."""
+    toy = make()
+    when(
+        toy,
+        REMOVE,
+        lambda: toy.faults.setdefault(("core2", "database cluster status"), ["cut"] * 3),
+        server="core2",
+    )
+    assert (await toy.apply()).result == "applied"
+
+    other = ToyDatabases(folder=toy.folder / "other")
+    when(
+        other,
+        REMOVE,
+        lambda: other.faults.setdefault(("core2", "database cluster status"), ["cut"] * 500),
+        server="core2",
+    )
+    result = await other.apply()
+    assert "its database status could not be read: the connection ended" in (result.why or "")
+    assert result.result == "neither"
+
+
+async def test_a_command_at_work_on_a_member(make: Make) -> None:
+    """Where somebody else's command works by now, ours is not sent."""
+    toy = make()
+
+    def begin() -> None:
+        told = toy._answer
+        toy._answer = lambda name, typed: (
+            "Status : Attaching\n" if (name, typed) == ("core3", "database cluster status") else told(name, typed)
+        )
+
+    when(toy, REMOVE, begin, server="core2")
+    result = await toy.apply()
+
+    assert "a database command is at work on core3" in (result.why or "")
+    assert ("core3", "remove") not in toy.commands()
+    assert result.result == "neither"
+
+
+async def test_a_database_without_places_is_refused(make: Make) -> None:
+    """Whoever runs a plan without saying where backups and note go is told so before anything is sent."""
+    toy = make()
+    planned, observed = await toy.plan(), await toy.observe()
+    with pytest.raises(InputError, match="no place is given for backups"):
+        await run_plan(
+            planned.plan,
+            run="x",
+            sessions=toy.sessions,
+            observed=observed,
+            contents=planned.contents,
+            keys={},
+            desired=toy.desired(),
+            table=(),
+            probe=lambda *_: None,
+            emit=toy.events.append,
+            clock=toy.clock,
+            stop=toy.stop,
+        )
+    assert toy.commands() == []
