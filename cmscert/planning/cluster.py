@@ -21,6 +21,8 @@ Phase = Literal["right", "old", "out", "unread"]
 
 UNCLEAR: Literal["?"] = "?"
 
+_ENTERING = (["initialize"], ["join"], ["connect"])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
@@ -136,11 +138,18 @@ def _phase(sight: Sight) -> Phase:
         return "unread"
     state = reading.value
     if not state.standing:
-        # Enabled, or in error, and yet no node in sight: not the screen of a server that is in no cluster.
-        return "unread" if state.status.casefold() in ("enabled", "error") else "out"
+        # Enabled, or in error, and yet no node in sight: not the screen of a server that is in no cluster, unless it
+        # says itself that it did not get into one.
+        doubtful = state.status.casefold() in ("enabled", "error") and not _stayed_out(state)
+        return "unread" if doubtful else "out"
     if any(isinstance(sight.file(name), Unread) for name in public_names(state.files)):
         return "unread"
     return "right"
+
+
+def _stayed_out(state: DatabaseState) -> bool:
+    words = (state.last_command or "").split()
+    return state.last_state == "failed" and words[:2] == ["database", "cluster"] and words[2:3] in _ENTERING
 
 
 def public_names(files: DatabaseFiles) -> tuple[str, ...]:

@@ -461,6 +461,22 @@ def test_a_node_without_database_commands(cluster: Cluster) -> None:
     assert cluster.plan().plan.unread == (("core2", "database/main: this release does not know the command"),)
 
 
+@pytest.mark.parametrize("last", ["initialize", "join 10.0.0.11", "connect 10.0.0.11"])
+def test_a_build_that_failed_begins_again(cluster: Cluster, last: str) -> None:
+    """A member whose last command was to enter a cluster, and failed, is in none: the next run goes on from there."""
+    cluster.standing = []
+    cluster.noted = FormerPrimary(database="main", server="core1", at=MOMENT, status="10.0.0.11: Connected Primary")
+    failed = DatabaseState(
+        status="Error", error="no", last_command=f"database cluster {last}", last_state="failed", interface="a"
+    )
+    cluster.changes["core1"] = lambda _: Known(failed)
+
+    plan = cluster.plan().plan
+
+    assert (plan.unread, plan.refusals) == ((), ())
+    assert [step.server for step in plan.steps if isinstance(step.action, InitializeCluster)] == ["core1"]
+
+
 def test_unread_content_counts_as_unread(cluster: Cluster) -> None:
     """A member whose bound certificate cannot be read is neither right nor old."""
     core = cluster.fleet.server("core2")
