@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from typing import Protocol
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SOFT = "stopping when the services in hand are done; Ctrl-C again stops now"
+SOFT = (
+    "stopping when the services in hand are done, and a database cluster that is taken down is built up; "
+    "Ctrl-C again stops now"
+)
 HARD = "stopping now"
 
 
