@@ -34,7 +34,9 @@ MASKS = tuple(
     for pattern, mask in (
         (r"\d{8}T\d{6}Z-[0-9a-f]{6}", "RUN"),
         (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:FINGERPRINT"),
+        (r"-20\d{6}-\d{6}\b", "-MOMENT"),
         (r"-\d{8}-[0-9a-f]{8}\b", "-DATE-HASH"),
+        (r"-20\d{6}\b", "-DATE"),
         (r"-[0-9a-f]{8}(\.crt|\.key)\b", r"-HASH\1"),
         (r"\([0-9a-f]{8}\)", "(HASH)"),
         (r"\b\d{4}-\d{2}-\d{2}( \d{2}:\d{2} UTC)?", "DATE"),
@@ -67,9 +69,9 @@ class Block:
 
     @property
     def commands(self) -> list[tuple[str, list[str]]]:
-        """What is typed, and the lines that answer."""
+        """What is typed, and the lines that answer; a backslash at the end makes the next line part of the command."""
         found: list[tuple[str, list[str]]] = []
-        for line in self.body.splitlines():
+        for line in self.body.replace("\\\n", "").splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
             else:
@@ -190,6 +192,11 @@ class Place:
         told: list[str] = []
         for line in expected:
             prompt = re.match(r"(?P<prompt>.*Type yes: |\S+> )(?P<typed>.+)", line)
+            if line == "Y":
+                child.expect_exact("(Y/n)", timeout=PATIENCE)
+                told.append(child.before + child.after)
+                child.sendline(line)
+                continue
             if "assword:" in line:
                 child.expect("assword:", timeout=PATIENCE)
                 told.append(child.before + child.after)
