@@ -19,6 +19,7 @@ from cmscert.lab.spec import Faults, Switches
 NOTICE = r'Notice\((?:server=[^,()]+, )?(?:slot=[^,()]+, )?reason="([a-z0-9-]+)"'
 DRIFT = r'(?:case\.drift\(\s*|_drift\(cluster, name, )"([a-z0-9-]+)"'
 DUE = r'"(expired|expires-soon)"'
+DATABASE = r'(?:append\(\(|yield |return \[\()f?"(database-[a-z{}-]+)"'
 
 
 def _headings(page: Path) -> list[str]:
@@ -58,6 +59,8 @@ def test_every_reason_is_explained(root: Path) -> None:
     """Every reason of drift and every rule of certificates has its section, and nothing else has."""
     drift = _literals(root, "planning/*.py", DRIFT) | _literals(root, "planning/*.py", DUE)
     drift |= _literals(root, "planning/*.py", r'reason="([a-z0-9-]+)"') - _literals(root, "planning/*.py", NOTICE)
+    faults = _literals(root, "planning/*.py", DATABASE)
+    drift |= {name.replace("{use}", use) for name in faults for use in ("server", "client")}
     rules = _literals(root, "pki/rules.py", r'_(?:error|warning)\(\s*"([a-z0-9-]+)"', r'\)\("([a-z0-9-]+)"')
     paper = _literals(root, "inventory/judging.py", r'reason="([a-z0-9-]+)"')
 
