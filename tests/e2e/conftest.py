@@ -33,8 +33,6 @@ ROOT = Path(__file__).parents[2]
 INVENTORIES = ROOT / "inventories"
 PATIENCE = 60.0
 STAND_INS = ("callbridge", "webbridge3", "webbridge", "turn")
-LIFTED = ("--allow", "database-rebuild")
-"""Every cluster of the lab has certificates that are not the wanted ones: what is tested here is everything else."""
 ENVIRONMENT = {"CMS_PASSWORD": "lab", "CMSCERT_STORE_PASSPHRASE": "lab"}
 
 
@@ -349,10 +347,6 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory, material: Callable[[P
         each.stop()
 
 
-def _lifted(words: tuple[object, ...]) -> list[str]:
-    return [*map(str, words), *(LIFTED if words[:1] == ("apply",) else ())]
-
-
 @pytest.fixture(scope="session")
 def cli() -> Callable[..., Ran]:
     """Run a command line in this process, with the lab's passwords at hand."""
@@ -364,7 +358,7 @@ def cli() -> Callable[..., Ran]:
         os.environ.update(given)
         try:
             with redirect_stdout(out), redirect_stderr(err):
-                code = main(_lifted(words))
+                code = main([str(word) for word in words])
         finally:
             for name, value in before.items():
                 if value is None:
@@ -383,7 +377,7 @@ def program() -> Callable[..., subprocess.Popen[str]]:
     def start(*words: object, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - subprocess's own
         given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(
-            [sys.executable, "-m", "cmscert", *_lifted(words)],
+            [sys.executable, "-m", "cmscert", *map(str, words)],
             env={**os.environ, **ENVIRONMENT, **(env or {})},
             **{**given, **options},
         )
