@@ -169,6 +169,19 @@ class Place:
             told = self._run(typed)
         return differs(masked("\n".join(expected)), masked(self.back(told)), loose=loose)
 
+    def follow(self, page: list[Block]) -> list[str]:
+        """Type every command of a page in order; return where it does not answer what the page says."""
+        self.scripts = [block.body for block in page if block.language == "python"]
+        wrong = []
+        for block in page:
+            if block.language != "console" or block.skipped is not None:
+                continue
+            for command, expected in block.commands:
+                difference = self.run(command, expected)
+                if difference is not None:
+                    wrong.append(f"{block.page.name}:{block.line}: $ {command}\n  {difference}")
+        return wrong
+
     def _run(self, command: str) -> str:
         done = subprocess.run(
             ["bash", "-c", command],
