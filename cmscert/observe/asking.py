@@ -70,7 +70,7 @@ class Ear:
         """Return the answer to a READ command; Unread when none could be had."""
         task = self._answers.get(command.typed)
         if task is None:
-            task = asyncio.ensure_future(attempt(self._ask(command)))
+            task = asyncio.ensure_future(self._attempt(command))
             self._answers[command.typed] = task
         return await task
 
@@ -82,6 +82,10 @@ class Ear:
     def answers(self) -> tuple[Known[Heard] | Unread, ...]:
         """Return all answers that have come so far."""
         return tuple(task.result() for task in self._answers.values() if task.done())
+
+    async def _attempt(self, command: Command) -> Known[Heard] | Unread:
+        # One coroutine for the task: a second one inside would never be awaited when the task ends before it starts.
+        return await attempt(self._ask(command))
 
     async def _ask(self, command: Command) -> Heard:
         reply = await self._session.ask(command)

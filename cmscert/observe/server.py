@@ -119,7 +119,7 @@ class _Look:
             questions += [VERSION, DATE, USER_LIST]
         if database:
             questions.append(DATABASE_STATUS)
-        listed = asyncio.ensure_future(attempt(self.session.list_files()))
+        listed = asyncio.ensure_future(self._listing())
         await finish(listed, *(asyncio.ensure_future(self.ear.hear(command)) for command in questions))
         listing = listed.result()
         answers = (listing, *self.ear.answers())
@@ -139,6 +139,9 @@ class _Look:
             )
         expires = self.known.password_expires if self.known else await self._expires()
         return _First(release=release, expires=expires, files=listing, rows=sure, screens=screens, database=cluster)
+
+    async def _listing(self) -> Reading[tuple[str, ...]]:
+        return await attempt(self.session.list_files())
 
     def _strange(self, screens: Screens) -> bool:
         """Tell whether commands were answered, and none of the answers is a screen."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -376,3 +379,19 @@ async def test_files_are_read_once_each() -> None:
     assert read["b.crt"] == ABSENT
     assert session.typed("read") == ("a.crt",)
     assert (await read_files(session, ["b.crt"]))["b.crt"] == ABSENT
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_look_that_is_broken_off_leaves_nothing_behind(world: World, turns: int) -> None:
+    """Whenever it is cancelled, no question is left that nobody awaits: Python would complain on the screen."""
+    looking = asyncio.ensure_future(world.look(database=True))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        gc.collect()
+
+    assert [str(each.message) for each in complaints] == []
