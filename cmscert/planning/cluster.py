@@ -21,7 +21,15 @@ Phase = Literal["right", "old", "out", "unread"]
 
 UNCLEAR: Literal["?"] = "?"
 
-_ENTERING = (["initialize"], ["join"], ["connect"])
+_OUT = frozenset(
+    {
+        ("database cluster initialize", "failed"),
+        ("database cluster join", "failed"),
+        ("database cluster connect", "failed"),
+        ("database cluster remove", "success"),
+    }
+)
+"""Last commands after which a server is in no cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +147,16 @@ def _phase(sight: Sight) -> Phase:
     state = reading.value
     if not state.standing:
         # Enabled, or in error, and yet no node in sight: not the screen of a server that is in no cluster, unless it
-        # says itself that it did not get into one.
-        doubtful = state.status.casefold() in ("enabled", "error") and not _stayed_out(state)
+        # says itself that it did not get into one, or got out.
+        doubtful = state.status.casefold() in ("enabled", "error") and not _says_out(state)
         return "unread" if doubtful else "out"
     if any(isinstance(sight.file(name), Unread) for name in public_names(state.files)):
         return "unread"
     return "right"
 
 
-def _stayed_out(state: DatabaseState) -> bool:
-    words = (state.last_command or "").split()
-    return state.last_state == "failed" and words[:2] == ["database", "cluster"] and words[2:3] in _ENTERING
+def _says_out(state: DatabaseState) -> bool:
+    return (" ".join((state.last_command or "").casefold().split()[:3]), state.last_state) in _OUT
 
 
 def public_names(files: DatabaseFiles) -> tuple[str, ...]:

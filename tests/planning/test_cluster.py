@@ -461,15 +461,16 @@ def test_a_node_without_database_commands(cluster: Cluster) -> None:
     assert cluster.plan().plan.unread == (("core2", "database/main: this release does not know the command"),)
 
 
-@pytest.mark.parametrize("last", ["initialize", "join 10.0.0.11", "connect 10.0.0.11"])
-def test_a_build_that_failed_begins_again(cluster: Cluster, last: str) -> None:
-    """A member whose last command was to enter a cluster, and failed, is in none: the next run goes on from there."""
+LAST = [("initialize", "failed"), ("join 10.0.0.11", "failed"), ("connect 10.0.0.11", "failed"), ("remove", "success")]
+
+
+@pytest.mark.parametrize(("last", "how"), LAST)
+def test_the_last_command_is_where_a_member_goes_on(cluster: Cluster, last: str, how: str) -> None:
+    """A member in error that did not get into a cluster, or got out of it, is in none, and the next run goes on."""
     cluster.standing = []
     cluster.noted = FormerPrimary(database="main", server="core1", at=MOMENT, status="10.0.0.11: Connected Primary")
-    failed = DatabaseState(
-        status="Error", error="no", last_command=f"database cluster {last}", last_state="failed", interface="a"
-    )
-    cluster.changes["core1"] = lambda _: Known(failed)
+    told = {"last_command": f"database cluster {last}", "last_state": how}
+    cluster.changes["core1"] = lambda _: Known(DatabaseState(status="Error", error="no", interface="a", **told))
 
     plan = cluster.plan().plan
 
