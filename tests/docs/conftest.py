@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -272,11 +273,19 @@ class Place:
         self.lab = None
 
 
-def free_ports(worker: int) -> int:
-    """Find six hundred ports that nobody listens on, each test process in a region of its own."""
-    for base in range(24000 + worker * 1800, 24000 + (worker + 1) * 1800, 600):
-        if all(_is_free(base + server * 100 + 22) for server in range(6)):
-            return base
+@contextmanager
+def claimed_ports() -> Iterator[int]:
+    """Claim six hundred ports that nobody listens on; their last one is held, so that no other test run takes them."""
+    for base in range(24000, 31200, 600):
+        with socket.socket() as claim:
+            try:
+                claim.bind(("127.0.0.1", base + 599))
+                claim.listen()
+            except OSError:
+                continue
+            if all(_is_free(base + server * 100 + 22) for server in range(6)):
+                yield base
+                return
     pytest.fail("no free ports for a lab")
 
 
@@ -294,10 +303,10 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(tmp_path: Path, material: Path) -> Iterator[Place]:
     """Give a reader's folder; its lab ends with the test."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    made = Place(folder=tmp_path, base_port=free_ports(int(worker) % 4), material=material)
-    yield made
-    made.stop_lab()
+    with claimed_ports() as base:
+        made = Place(folder=tmp_path, base_port=base, material=material)
+        yield made
+        made.stop_lab()
 
 
 @pytest.fixture(scope="session")
