@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Literal, TypeVar
 
 from cmscert.model.database import DatabaseState
 from cmscert.model.names import Release
-from cmscert.model.readings import NOT_ASKED, Absent, Known, Reading, Unread
+from cmscert.model.readings import NOT_ASKED, Known, Reading
 from cmscert.pki.certificate import Certificate
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,15 +130,8 @@ def material_like(name: str) -> bool:
     return name.lower().endswith((".crt", ".cer", ".pem", ".der", ".key", ".csr"))
 
 
-def _plain(reading: Reading[object], show: object) -> object:
-    match reading:
-        case Known(value=value):
-            assert callable(show)  # noqa: S101 - private, called above only
-            return ["known", show(value)]
-        case Absent():
-            return ["absent"]
-        case Unread():
-            return ["unread"]
+def _plain(reading: Reading[T], show: Callable[[T], object]) -> list[object]:
+    return [reading.kind, show(reading.value)] if isinstance(reading, Known) else [reading.kind]
 
 
 def _screen(state: ServiceState) -> object:

@@ -323,10 +323,3 @@ class Plan:
     def complete(self) -> bool:
         """Whether everything that was needed could be read."""
         return not self.unread
-
-    def step(self, step_id: str) -> Step:
-        """Return a step by id; raises KeyError."""
-        for step in self.steps:
-            if step.id == step_id:
-                return step
-        raise KeyError(step_id)
