@@ -241,6 +241,8 @@ async def _explain_ending(login: Login, visitor: _Visitor, error: Exception) -> 
         hung_up = not heard or heard.startswith(BUSY_OR_SSH)
     if hung_up:
         hint = "it may have too many connections open: try again, or lower --parallel"
+        if not login.legacy:
+            hint += f"; {OLD_RELEASE}"  # a server that finds no common algorithm may hang up before we can tell
         return Unreachable(login.server, f"{place} closed the connection during the log-in", hint=hint)
     return NotACms(login.server, f"{place} does not speak SSH as a CMS does", hint="check the address and the port")
 
