@@ -73,7 +73,8 @@ class Membership:
     """One database, its members and how to reach them, for all steps of a run.
 
     ``sessions``: members without one could not be reached. ``seconds``: the inventory's estimate, or 0. ``unproven``:
-    ids of the steps that prove the cluster and are not done yet.
+    ids of the steps that prove the cluster and are not done yet. ``blind``: members that named no primary when the plan
+    was made, which a person has lifted the guard for; they may name nobody still.
     """
 
     wanted: WantedDatabase
@@ -82,6 +83,7 @@ class Membership:
     records: Records
     seconds: int = 0
     unproven: set[str] = field(default_factory=set)
+    blind: frozenset[str] = frozenset()
 
     def named(self, row: DatabaseMember, asked: str) -> str:
         """Return the server that a row of a member's screen is about, else the row's address."""
@@ -225,7 +227,8 @@ class DatabaseTurns:
             if state.busy:
                 raise _stale(self._server, f"a database command is at work on {name}")
             said = {self._membership.named(row, name) for row in state.primaries}
-            if state.standing and said != {action.server}:
+            blind = not said and name in self._membership.blind
+            if state.standing and said != {action.server} and not blind:
                 shown = ", ".join(sorted(said)) or "nobody"
                 raise _stale(self._server, f"{name} names {shown} as the primary, not {action.server}")
         own = _known(self._server, action.server, dict(zip(names, readings, strict=True)).get(action.server))

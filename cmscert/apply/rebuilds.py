@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from cmscert.apply.database import Membership, Records
 from cmscert.errors import Fault
 from cmscert.model.desired import Desired
+from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import (
     BackupDatabase,
     ConfirmPrimary,
@@ -17,6 +18,7 @@ from cmscert.model.plan import (
     ProveCluster,
     Step,
 )
+from cmscert.model.readings import Known
 from cmscert.transport.session import WriteSession
 
 Done = Callable[[Step], bool]
@@ -24,7 +26,11 @@ _LOOKING = MintDatabase | CopyFile | BackupDatabase | ConfirmPrimary | ProveClus
 
 
 def memberships(
-    plan: Plan, desired: Desired, sessions: Mapping[str, WriteSession], records: Records
+    plan: Plan,
+    desired: Desired,
+    sessions: Mapping[str, WriteSession],
+    records: Records,
+    observed: Mapping[str, ObservedServer],
 ) -> dict[str, Membership]:
     """Return, by server, the database that it is a member of."""
     found: dict[str, Membership] = {}
@@ -41,9 +47,15 @@ def memberships(
             records=records,
             seconds=desired.policy.seconds.get("database", 0),
             unproven=proofs,
+            blind=frozenset(name for name in database.members if name in observed and _is_blind(observed[name])),
         )
         found.update(dict.fromkeys(database.members, membership))
     return found
+
+
+def _is_blind(server: ObservedServer) -> bool:
+    reading = server.database
+    return isinstance(reading, Known) and reading.value.standing and not reading.value.primaries
 
 
 def unfit(step: Step, members: Mapping[str, Membership] | None) -> Iterator[Fault]:

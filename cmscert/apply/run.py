@@ -69,7 +69,7 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     faults = faults_of(plan.steps, sessions.keys() & observed.keys() & {server.name for server in desired.servers})
     if faults:
         raise InputError(faults, hint="make a new plan")
-    members = memberships(plan, desired, sessions, records) if records is not None else None
+    members = memberships(plan, desired, sessions, records, observed) if records is not None else None
     turns = _turns(plan, means, sessions, observed, desired, table, probe, members)
     return await _Run(plan, run, turns, means, stop, members or {}, rollback=rollback).go()
 

@@ -72,18 +72,40 @@ class Cluster:
         """The primary that every standing member names; None where nothing stands, ``?`` when they do not agree."""
         said: set[str] = set()
         for name in self.standing:
-            state = self.state(name)
-            rows = state.primaries if state is not None else ()
+            rows = self._said(name)
             said |= {self.named(row) or UNCLEAR for row in rows} if len(rows) == 1 else {UNCLEAR}
         return next(iter(said)) if len(said) == 1 else (UNCLEAR if said else None)
 
     @property
     def primary(self) -> str:
-        """The server whose rows are the truth: noted, or else live, or else the inventory's (nothing stands)."""
+        """The server whose rows are the truth: noted, else live, else the one that says so, else the inventory's."""
         if self.noted is not None:
             return self.noted.server
         live = self.live_primary
-        return self.wanted.primary if live is None or live == UNCLEAR else live
+        if live == UNCLEAR:
+            return self.claimed or self.wanted.primary
+        return self.wanted.primary if live is None else live
+
+    @property
+    def claimed(self) -> str | None:
+        """The only server that any standing member names as primary, where it says so itself.
+
+        Members that do not talk name nobody: "once the certificate expires, database nodes in cluster stops talking"
+        ([S13b]).
+        """
+        said = {name: self._said(name) for name in self.standing}
+        named = {self.named(row) for rows in said.values() for row in rows}
+        name = next(iter(named)) if len(named) == 1 else None
+        return name if name is not None and any(row.me for row in said.get(name, ())) else None
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """Standing members that name nobody as primary."""
+        return tuple(name for name in self.standing if not self._said(name))
+
+    def _said(self, server: str) -> tuple[DatabaseMember, ...]:
+        state = self.state(server)
+        return state.primaries if state is not None else ()
 
     @property
     def is_rebuilt(self) -> bool:

@@ -110,7 +110,10 @@ def primary_unclear(cluster: Cluster) -> Iterator[Refusal]:
     live, noted = cluster.live_primary, cluster.noted
     where = slot_of(cluster)
     if live == UNCLEAR:
-        yield Refusal(guard="primary-unclear", message=f"{where}: its members do not name one and the same primary")
+        message = "its members do not name one and the same primary"
+        if cluster.claimed is not None and cluster.blind:
+            message = f"{', '.join(cluster.blind)} see no primary; {cluster.claimed} says that it is: make sure of that"
+        yield Refusal(guard="primary-unclear", message=f"{where}: {message}")
     elif noted is not None and live not in (None, noted.server):
         yield Refusal(
             guard="primary-unclear",

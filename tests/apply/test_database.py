@@ -231,6 +231,19 @@ async def test_a_member_that_is_unclear_at_the_last_look(make: Make, answer: str
     assert (result.result, toy.commands()) == ("rolled-back", [])
 
 
+async def test_members_that_have_not_talked_for_long(make: Make) -> None:
+    """With expired certificates only the primary itself says that it is; who named nobody before may do so still."""
+    toy = make(primary="core2")
+    rows = toy.rows()["core2"]
+    toy.waited += 20 * 86400
+    assert {each.guard for each in (await toy.plan()).plan.refusals} >= {"primary-unclear", "database-replica-behind"}
+
+    assert (await toy.apply()).result == "applied"
+    assert toy.is_whole()
+    assert toy.commands("initialize") == [("core2", "initialize")]
+    assert toy.network.lost(rows) == frozenset()
+
+
 async def test_a_primary_that_left_before_the_last_look(make: Make) -> None:
     """A primary that is in no cluster itself holds nothing for certain."""
     toy = make(nodes=("core1",), clients=())

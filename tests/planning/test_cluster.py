@@ -434,6 +434,35 @@ def test_guards(cluster: Cluster, name: str) -> None:
     assert guards(cluster.plan().plan) == wanted
 
 
+def lonely(state: DatabaseState) -> Reading[DatabaseState]:
+    """Show a member that is connected to nobody but itself, as expired certificates make it ([S13b])."""
+    rows = tuple(row if row.me else replace(row, connected=False, role="other", in_sync=None) for row in state.members)
+    return Known(replace(state, members=rows, expired=True))
+
+
+def test_a_cluster_whose_members_do_not_talk(cluster: Cluster) -> None:
+    """Where only the primary itself says that it is, a person has to make sure of it; its rows are taken then."""
+    cluster.primary = "core3"
+    cluster.changes = dict.fromkeys((*NODES, CLIENT), lonely)
+    plan = cluster.plan().plan
+
+    assert {guard for guard, _ in guards(plan)} == {"database-rebuild", "primary-unclear", "database-replica-behind"}
+    message = next(each.message for each in plan.refusals if each.guard == "primary-unclear")
+    assert "core1, core2, core4 see no primary; core3 says that it is" in message
+    assert [step.server for step in plan.steps if isinstance(step.action, InitializeCluster)] == ["core3"]
+
+
+def test_a_primary_by_hearsay(cluster: Cluster) -> None:
+    """A server that others call primary and that does not say so itself is none."""
+    cluster.primary = "core3"
+    cluster.changes["core2"] = lonely
+    cluster.changes["core3"] = lambda state: Known(replace(state, members=state.members[:2]))
+
+    assert "do not name one and the same" in next(
+        each.message for each in cluster.plan().plan.refusals if each.guard == "primary-unclear"
+    )
+
+
 def test_an_unreadable_primary_stops_everything(cluster: Cluster) -> None:
     """Nothing is planned for a cluster whose primary cannot be read, whatever is lifted."""
     cluster.changes["core1"] = lambda _: Unread("no answer")
