@@ -6,31 +6,23 @@ shows, and the steps that follow from these.
 
 from __future__ import annotations
 
-import getpass
-import platform
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from cmscert import __version__
-from cmscert.app.fleet import PARALLEL, Reached, Sighted, entries, observe, reach
+from cmscert.app.fleet import PARALLEL, entries, observe, reach
+from cmscert.app.holding import on_this_machine
 from cmscert.app.inventory import Chosen, choose
-from cmscert.app.plan import STATE, compare, members_of, memory_of, missed, recall
+from cmscert.app.plan import compare, members_of, missed, recall, state_dir_of
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
-from cmscert.apply.backups import backup_folder
-from cmscert.apply.database import Records
-from cmscert.apply.journal import Journal
-from cmscert.apply.run import run_plan
+from cmscert.app.running import ApplyResult, Running, Talk, World, carry_out, writer_for
 from cmscert.apply.stop import Stop
 from cmscert.errors import GuardRefused, NodeError, NotConfirmed, StalePlan
-from cmscert.mmp.services import SERVICES
-from cmscert.model.events import Event, RunResult
 from cmscert.model.plan import Gate, Plan, Refusal, Step
 from cmscert.planning.make import Planned
-from cmscert.transport.session import WriteSession
 
 STALE_HINT = "make a new plan with cmscert plan --save, and have it reviewed again"
 
@@ -50,32 +42,6 @@ class ApplyOptions:
     state_dir: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Talk:
-    """How the use case talks to whoever started it.
-
-    ``show`` is given the plan before anything else happens. ``confirm`` is asked once, and may take its time.
-    ``started`` is told that the run begins; from then on ``stop`` ends it. ``emit`` gets every event after it is on
-    disk. ``document`` writes a plan down for the journal.
-    """
-
-    show: Callable[[Plan], None]
-    confirm: Callable[[Plan], Awaitable[bool]]
-    started: Callable[[Plan], None]
-    emit: Callable[[Event], None]
-    document: Callable[[Plan], Mapping[str, object]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyResult:
-    """``result`` is None when there was nothing to do. ``journal``: the folder of the run."""
-
-    plan: Plan
-    result: RunResult | None
-    failures: Mapping[str, NodeError]
-    journal: Path | None = None
-
-
 async def apply(
     inventory: Path, ports: Ports, talk: Talk, *, now: datetime, stop: Stop, options: ApplyOptions
 ) -> ApplyResult:
@@ -88,86 +54,39 @@ async def apply(
     chosen = choose(inventory, now=now, select=options.select if saved is None else saved.select)
     if saved is not None:
         check_basis(saved, chosen)
-    noted = recall(chosen, memory_of(chosen, options.state_dir))
-    entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
-    async with reach(entry, ports.writer, parallel=options.parallel) as reached:
-        sighted = await observe(reached, chosen.fleet, entry, ports, members=members_of(chosen))
-        planned = compare(chosen, sighted, now, noted)
-        if saved is not None:
-            planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at, noted))
-        talk.show(planned.plan)
-        refuse(planned.plan.refusals, options.allow, missed(chosen, sighted))
-        if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
-            return ApplyResult(plan=planned.plan, result=None, failures=missed(chosen, sighted))
-        if not await talk.confirm(planned.plan):
-            raise NotConfirmed("nothing was changed: the plan was not confirmed")
-        run = _Run(ports, talk, stop, options, inventory)
-        return await _run(chosen, planned, _Reading(reached, sighted), run)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    reached: Reached[WriteSession]
-    sighted: Sighted
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    ports: Ports
-    talk: Talk
-    stop: Stop
-    options: ApplyOptions
-    inventory: Path
-
-
-async def _run(chosen: Chosen, planned: Planned, reading: _Reading, run: _Run) -> ApplyResult:
-    state_dir = run.options.state_dir or chosen.folder / STATE
-    header = {
-        "user": _user(),
-        "machine": platform.node(),
-        "inventory": run.inventory.name,
-        "tool_version": __version__,
-        "allow": list(run.options.allow),
-    }
-    memory = memory_of(chosen, run.options.state_dir)
-    started = run.ports.clock()
-    run_id = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    journal = Journal.create(state_dir, run_id, run.talk.document(planned.plan), header)
-
-    def emit(event: Event) -> None:
-        journal.append(event)
-        run.talk.emit(event)
-
-    run.talk.started(planned.plan)
-    try:
-        result = await run_plan(
-            planned.plan,
-            run=run_id,
-            sessions=reading.reached.sessions,
-            observed=reading.sighted.observed,
-            contents=planned.contents,
-            keys=chosen.loaded.keys,
-            desired=chosen.fleet,
-            table=SERVICES,
-            probe=run.ports.probe,
-            emit=emit,
-            clock=run.ports.clock,
-            stop=run.stop,
-            rollback=run.options.rollback,
-            records=Records(keep=backup_folder(journal.folder), remember=memory.remember, forget=memory.forget),
-        )
-    finally:
-        journal.close()
-    return ApplyResult(
-        plan=planned.plan, result=result, failures=missed(chosen, reading.sighted), journal=journal.folder
+    state_dir = state_dir_of(chosen, options.state_dir)
+    writer = writer_for(chosen.fleet.fleet, ports.clock(), command="apply", allow=options.allow)
+    run = Running(
+        ports=ports,
+        talk=talk,
+        stop=stop,
+        writer=writer,
+        inventory=inventory,
+        state_dir=state_dir,
+        rollback=options.rollback,
     )
+    with on_this_machine(state_dir, writer, ports):
+        recalled = recall(chosen, state_dir, own=writer.run)
+        entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
+        async with reach(entry, ports.writer, parallel=options.parallel) as reached:
+            sighted = await observe(reached, chosen.fleet, entry, ports, members=members_of(chosen))
+            planned = compare(chosen, sighted, now, recalled)
+            if saved is not None:
+                planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at, recalled))
+            world = World(reached, sighted)
+            return await agreed(chosen, planned, world, run)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may have no entry for its user
-        return "unknown"
+async def agreed(chosen: Chosen, planned: Planned, world: World, run: Running) -> ApplyResult:
+    """Show a plan, refuse or ask, and carry it out. Raises GuardRefused, NotConfirmed and what ``carry_out`` does."""
+    failures = missed(chosen, world.sighted)
+    run.talk.show(planned.plan)
+    refuse(planned.plan.refusals, run.writer.allow, failures)
+    if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
+        return ApplyResult(plan=planned.plan, result=None, failures=failures)
+    if not await run.talk.confirm(planned.plan):
+        raise NotConfirmed("nothing was changed: the plan was not confirmed")
+    return await carry_out(chosen, planned, world, run)
 
 
 def refuse(

@@ -11,6 +11,7 @@ from cmscert import __version__
 from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
 from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
+from cmscert.app.unfinished import find_unfinished
 from cmscert.apply.memory import Memory
 from cmscert.errors import NodeError
 from cmscert.mmp.services import SERVICES
@@ -18,6 +19,7 @@ from cmscert.model.database import FormerPrimary
 from cmscert.model.desired import Desired
 from cmscert.model.plan import Plan
 from cmscert.model.results import DriftReport
+from cmscert.model.unfinished import Unfinished
 from cmscert.planning.make import Planned, make_plan
 
 STATE = ".cmscert"
@@ -51,14 +53,34 @@ def members_of(chosen: Chosen) -> frozenset[str]:
     return frozenset(name for database in chosen.loaded.desired.databases for name in database.members)
 
 
-def memory_of(chosen: Chosen, state_dir: Path | None) -> Memory:
-    """Return the notes of a fleet; without a folder they are in ``.cmscert`` beside the inventory."""
-    return Memory(state_dir or chosen.folder / STATE, chosen.loaded.desired.fleet)
+def state_dir_of(chosen: Chosen, state_dir: Path | None) -> Path:
+    """Return where runs of a fleet write: ``.cmscert`` beside the inventory unless said otherwise."""
+    return state_dir or chosen.folder / STATE
 
 
-def recall(chosen: Chosen, memory: Memory) -> dict[str, FormerPrimary]:
-    """Return who held the data of the databases whose rebuild is not finished. Raises InputError."""
-    return memory.noted(database.name for database in chosen.fleet.databases)
+def memory_of(chosen: Chosen, state_dir: Path) -> Memory:
+    """Return the notes of a fleet about its databases."""
+    return Memory(state_dir, chosen.loaded.desired.fleet)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What earlier runs left that servers cannot tell.
+
+    ``primaries``: by database, who held the data when a rebuild began that is not finished yet.
+    """
+
+    primaries: Mapping[str, FormerPrimary]
+    unfinished: Unfinished
+
+
+def recall(chosen: Chosen, state_dir: Path, *, own: str | None = None) -> Recalled:
+    """Read what earlier runs left; ``own``: the run that asks. Raises InputError for what cannot be trusted."""
+    databases = (database.name for database in chosen.fleet.databases)
+    return Recalled(
+        primaries=memory_of(chosen, state_dir).noted(databases),
+        unfinished=find_unfinished(state_dir, chosen.loaded.desired.fleet, own=own),
+    )
 
 
 def missed(chosen: Chosen, sighted: Sighted) -> dict[str, NodeError]:
@@ -67,8 +89,8 @@ def missed(chosen: Chosen, sighted: Sighted) -> dict[str, NodeError]:
     return {name: error for name, error in sighted.failures.items() if name in selected}
 
 
-def compare(chosen: Chosen, sighted: Sighted, moment: datetime, noted: Mapping[str, FormerPrimary]) -> Planned:
-    """Make the plan of what was read. ``noted``: what ``recall`` returned."""
+def compare(chosen: Chosen, sighted: Sighted, moment: datetime, recalled: Recalled) -> Planned:
+    """Make the plan of what was read."""
     return make_plan(
         chosen.fleet,
         sighted.observed,
@@ -76,7 +98,8 @@ def compare(chosen: Chosen, sighted: Sighted, moment: datetime, noted: Mapping[s
         moment=moment,
         tool_version=__version__,
         select=chosen.select,
-        noted=noted,
+        noted=recalled.primaries,
+        unfinished=recalled.unfinished,
     )
 
 
@@ -95,9 +118,9 @@ async def plan(
     Raises InputError and SecretError; a server that cannot be read makes the plan incomplete.
     """
     chosen = choose(inventory, now=now, select=select)
-    noted = recall(chosen, memory_of(chosen, state_dir))
+    recalled = recall(chosen, state_dir_of(chosen, state_dir))
     sighted = await look(chosen, chosen.fleet, ports, parallel=parallel)
-    return PlanResult(plan=compare(chosen, sighted, now, noted).plan, failures=missed(chosen, sighted))
+    return PlanResult(plan=compare(chosen, sighted, now, recalled).plan, failures=missed(chosen, sighted))
 
 
 async def drift(
@@ -111,9 +134,9 @@ async def drift(
 ) -> DriftResult:
     """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison."""
     chosen = choose(inventory, now=now, select=select)
-    noted = recall(chosen, memory_of(chosen, state_dir))
+    recalled = recall(chosen, state_dir_of(chosen, state_dir))
     sighted = await look(chosen, chosen.fleet, ports, parallel=parallel)
-    made = compare(chosen, sighted, now, noted).plan
+    made = compare(chosen, sighted, now, recalled).plan
     report = DriftReport(
         made_at=made.made_at,
         fleet=made.fleet,

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Literal, TypeVar
 
 from cmscert.model.database import DatabaseState
+from cmscert.model.marker import Marker
 from cmscert.model.names import Release
 from cmscert.model.readings import NOT_ASKED, Known, Reading
 from cmscert.pki.certificate import Certificate
@@ -80,6 +81,7 @@ class ObservedServer:
     ``matches``: by (key file, certificate file), whether ``pki match`` says that they belong together.
     ``served``: by slot, the chain that a TLS port showed, leaf first.
     ``database``: the cluster's status; Absent when the node does not know the command.
+    ``markers``: the lock files of runs that its store holds; no part of the digest.
     """
 
     name: str
@@ -93,6 +95,7 @@ class ObservedServer:
     matches: Mapping[tuple[str, str], Reading[bool]] = field(default_factory=dict)
     served: Mapping[str, Reading[tuple[Certificate, ...]]] = field(default_factory=dict)
     database: Reading[DatabaseState] = NOT_ASKED
+    markers: tuple[Reading[Marker], ...] = ()
 
     def screen(self, service: str) -> Reading[ServiceState]:
         """Return the reading of a service's screen; Unread when it was not asked for."""

@@ -12,6 +12,7 @@ from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.readings import Unread
 from cmscert.model.services import ServiceTable
+from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
 from cmscert.planning.case import Case
 from cmscert.planning.cluster import see_cluster
 from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, database_notices, database_unread
@@ -45,11 +46,12 @@ def make_plan(
     tool_version: str,
     select: tuple[str, ...] = (),
     noted: Mapping[str, FormerPrimary] | None = None,
+    unfinished: Unfinished = NOTHING_UNFINISHED,  # noqa: ARG001 - read by the next change
 ) -> Planned:
     """Compare and order. Deterministic: the same arguments give the same plan.
 
     ``observed``: by server name, for every server of ``desired``. ``noted``: by database, who held its data when a
-    rebuild began that is not finished yet.
+    rebuild began that is not finished yet. ``unfinished``: what runs left that died.
     """
     sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
     drift = tuple(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cmscert.app import apply as apply_module
+from cmscert.app import running as running_module
 from cmscert.app.apply import check_saved, refuse
 from cmscert.errors import GuardRefused, LoginRefused, StalePlan
 from cmscert.model.plan import Notice, Refusal
@@ -69,7 +69,7 @@ def test_user_without_an_entry_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("getpass.getuser", nobody)
 
-    assert apply_module._user() == "unknown"
+    assert running_module._user() == "unknown"
 
 
 def test_what_mends_comes_before_what_goes_on() -> None:

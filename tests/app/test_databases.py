@@ -12,7 +12,7 @@ import pytest
 
 from cmscert.app.apply import check_saved
 from cmscert.app.inventory import Chosen, choose
-from cmscert.app.plan import drift, members_of, memory_of, plan, recall
+from cmscert.app.plan import drift, members_of, memory_of, plan, recall, state_dir_of
 from cmscert.app.ports import Ports
 from cmscert.cli.laboratory import make_pki
 from cmscert.errors import InputError, StalePlan, Unreachable
@@ -64,12 +64,12 @@ def test_members_are_asked_whatever_is_selected(inventory: Path) -> None:
 
     assert narrow.fleet.databases == ()
     assert members_of(narrow) == {"core1", "core2", "core3", "core4"}
-    assert recall(narrow, memory_of(narrow, None)) == {}
+    assert recall(narrow, state_dir_of(narrow, None)).primaries == {}
 
 
 def test_notes_are_beside_the_inventory_or_in_the_state_folder(chosen: Chosen, tmp_path: Path) -> None:
     """Plan and apply look at the same place for the same fleet."""
-    beside = memory_of(chosen, None).path("main")
+    beside = memory_of(chosen, state_dir_of(chosen, None)).path("main")
 
     assert beside == chosen.folder / ".cmscert" / "databases" / f"{chosen.fleet.fleet}-main.json"
     assert memory_of(chosen, tmp_path).path("main").parent == tmp_path / "databases"

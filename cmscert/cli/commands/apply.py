@@ -17,7 +17,8 @@ from cmscert.cli.output import Output
 from cmscert.errors import JournalError, NotConfirmed, RefusedError
 
 if TYPE_CHECKING:
-    from cmscert.app.apply import ApplyOptions, ApplyResult
+    from cmscert.app.apply import ApplyOptions
+    from cmscert.app.running import ApplyResult
     from cmscert.apply.stop import Stop
     from cmscert.model.events import Event
     from cmscert.model.plan import Plan
@@ -91,8 +92,9 @@ class Conversation:
 
     async def apply(self, inventory: Path, options: ApplyOptions) -> ApplyResult:
         """Run the use case; progress and signal handlers end with it."""
-        from cmscert.app.apply import Talk, apply
+        from cmscert.app.apply import apply
         from cmscert.app.ports import live_ports, utc_now
+        from cmscert.app.running import Talk
         from cmscert.mmp.services import SERVICES
         from cmscert.reports.plan_document import plan_document
 

@@ -1,0 +1,146 @@
+"""Carries out a plan that was shown and agreed to: marker, journal, run. Apply and rollback both end here."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cmscert import __version__
+from cmscert.app.fleet import Reached, Sighted
+from cmscert.app.holding import Writer, on_the_nodes
+from cmscert.app.inventory import Chosen
+from cmscert.app.plan import memory_of, missed
+from cmscert.app.ports import Ports
+from cmscert.apply.backups import backup_folder
+from cmscert.apply.database import Records
+from cmscert.apply.journal import Journal
+from cmscert.apply.run import run_plan
+from cmscert.apply.stop import Stop
+from cmscert.errors import NodeError
+from cmscert.mmp.services import SERVICES
+from cmscert.model.events import Event, RunResult
+from cmscert.model.plan import Plan
+from cmscert.planning.make import Planned
+from cmscert.transport.session import WriteSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """How the use case talks to whoever started it.
+
+    ``show`` is given the plan before anything else happens. ``confirm`` is asked once, and may take its time.
+    ``started`` is told that the run begins; from then on ``stop`` ends it. ``emit`` gets every event after it is on
+    disk. ``document`` writes a plan down for the journal.
+    """
+
+    show: Callable[[Plan], None]
+    confirm: Callable[[Plan], Awaitable[bool]]
+    started: Callable[[Plan], None]
+    emit: Callable[[Event], None]
+    document: Callable[[Plan], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """``result`` is None when there was nothing to do. ``journal``: the folder of the run."""
+
+    plan: Plan
+    result: RunResult | None
+    failures: Mapping[str, NodeError]
+    journal: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The open sessions, and what they told."""
+
+    reached: Reached[WriteSession]
+    sighted: Sighted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How to run. ``rolls_back``: the id of the run that this one takes back; ``rollback``: take back what fails."""
+
+    ports: Ports
+    talk: Talk
+    stop: Stop
+    writer: Writer
+    inventory: Path
+    state_dir: Path
+    rollback: bool = True
+    rolls_back: str | None = None
+
+
+def new_run_id(moment: datetime) -> str:
+    """Make an id that sorts by time and that no other run has."""
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def writer_for(fleet: str, moment: datetime, *, command: str, allow: tuple[str, ...]) -> Writer:
+    """Name this process as the one who wants to change a fleet."""
+    return Writer(
+        fleet=fleet, run=new_run_id(moment), owner=_user(), machine=platform.node(), command=command, allow=allow
+    )
+
+
+async def carry_out(chosen: Chosen, planned: Planned, world: World, run: Running) -> ApplyResult:
+    """Run a plan under the fleet's marker, with a journal.
+
+    Raises LockHeld before any change, and JournalError when the journal cannot be opened.
+    """
+    async with on_the_nodes(run.writer, world.reached, world.sighted, run.ports, run.stop):
+        return await _journalled(chosen, planned, world, run)
+
+
+async def _journalled(chosen: Chosen, planned: Planned, world: World, run: Running) -> ApplyResult:
+    memory = memory_of(chosen, run.state_dir)
+    journal = Journal.create(run.state_dir, run.writer.run, run.talk.document(planned.plan), _header(run))
+
+    def emit(event: Event) -> None:
+        journal.append(event)
+        run.talk.emit(event)
+
+    run.talk.started(planned.plan)
+    try:
+        result = await run_plan(
+            planned.plan,
+            run=run.writer.run,
+            sessions=world.reached.sessions,
+            observed=world.sighted.observed,
+            contents=planned.contents,
+            keys=chosen.loaded.keys,
+            desired=chosen.fleet,
+            table=SERVICES,
+            probe=run.ports.probe,
+            emit=emit,
+            clock=run.ports.clock,
+            stop=run.stop,
+            rollback=run.rollback,
+            records=Records(keep=backup_folder(journal.folder), remember=memory.remember, forget=memory.forget),
+        )
+    finally:
+        journal.close()
+    return ApplyResult(plan=planned.plan, result=result, failures=missed(chosen, world.sighted), journal=journal.folder)
+
+
+def _header(run: Running) -> dict[str, object]:
+    return {
+        "user": run.writer.owner,
+        "machine": run.writer.machine,
+        "inventory": run.inventory.name,
+        "tool_version": __version__,
+        "allow": list(run.writer.allow),
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may have no entry for its user
+        return "unknown"
