@@ -19,7 +19,8 @@ class Material:
     """A certificate of the inventory as it was loaded; the key is known by the hash of its public half only.
 
     ``chain``: issuer first, root last (the root included when the bundle has it), never the leaf.
-    ``declared``: the names that the inventory asks for (CN first).
+    ``declared``: the names that the inventory asks for (CN first). ``device_key``: the key file on the server that made
+    it (``key: {made: device}``); it never leaves that server, so there is nothing to upload.
     """
 
     certificate: str
@@ -28,6 +29,7 @@ class Material:
     spki: str
     naming: Naming = "new"
     declared: tuple[str, ...] = ()
+    device_key: str | None = None
 
     @property
     def full_chain(self) -> tuple[Certificate, ...]:
@@ -77,7 +79,11 @@ WantedSlot = WantedIdentity | WantedTrust
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedServer:
-    """One CMS node of the inventory. ``release``: what the inventory says, None when it leaves it open."""
+    """One CMS node of the inventory.
+
+    ``release``: what the inventory says, None when it leaves it open. ``pending``: files of requests that await a
+    signature (keys made on the server): never removed.
+    """
 
     name: str
     address: str
@@ -87,6 +93,7 @@ class WantedServer:
     labels: Mapping[str, str] = field(default_factory=dict)
     database_address: str | None = None
     slots: tuple[WantedSlot, ...] = ()
+    pending: tuple[str, ...] = ()
 
     def slot(self, name: str) -> WantedSlot | None:
         """Return what is wanted in a slot, or None when the inventory leaves it alone."""
@@ -176,6 +183,16 @@ class Unhandled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A slot whose certificate an issuer has not delivered yet. ``why``: what it waits for, and what to do."""
+
+    server: str
+    slot: str
+    certificate: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """The whole inventory, resolved.
 
@@ -188,6 +205,7 @@ class Desired:
     inventory_sha256: str
     unhandled: tuple[Unhandled, ...] = ()
     databases: tuple[WantedDatabase, ...] = ()
+    awaited: tuple[Awaited, ...] = ()
 
     def server(self, name: str) -> WantedServer:
         """Return a server by name; raises KeyError."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from cmscert.model.desired import Ignore, Policy, WantedIdentity, WantedSlot
+from cmscert.model.desired import Desired, Ignore, Policy, WantedIdentity, WantedSlot
 from cmscert.model.names import service_of
 from cmscert.model.plan import Drift
 from cmscert.model.readings import Absent, Known, Unread
@@ -23,6 +23,22 @@ def find_drift(sight: Sight, policy: Policy, moment: datetime) -> tuple[Drift, .
         for wanted in sight.wanted.slots:
             found += _of_slot(sight, wanted, policy, moment)
     return tuple(_ignored(drift, policy.ignore, moment) for drift in found)
+
+
+def awaited_drift(desired: Desired, moment: datetime) -> tuple[Drift, ...]:
+    """Return the slots whose certificate is not there yet: no step can mend that, ``renew`` does."""
+    found = (
+        Drift(
+            server=each.server,
+            slot=each.slot,
+            reason="not-issued",
+            wanted=f"certificate {each.certificate}",
+            found=each.why,
+            plannable=False,
+        )
+        for each in desired.awaited
+    )
+    return tuple(_ignored(drift, desired.policy.ignore, moment) for drift in found)
 
 
 def find_unread(sight: Sight) -> tuple[str, ...]:

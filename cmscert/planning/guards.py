@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from cmscert.model.desired import WantedIdentity
+from cmscert.model.observed import Binding
 from cmscert.model.plan import PutFile, Rebind, Refusal, Restart, Step
 from cmscert.model.readings import Absent, Known
 from cmscert.pki.certificate import Certificate
@@ -107,6 +108,23 @@ def clock_skew(case: Case) -> Iterator[Refusal]:
             )
 
 
+def key_gone(case: Case) -> Iterator[Refusal]:
+    """A certificate would be bound whose key was made on the server, and the key is not there any more."""
+    for server, binding in _bound(case):
+        sight = case.sights[server]
+        wanted = sight.wanted.slot(binding.slot)
+        if not isinstance(wanted, WantedIdentity) or wanted.material.device_key is None:
+            continue
+        if binding.key is not None and isinstance(sight.observed.files, Known) and not sight.stored(binding.key):
+            yield Refusal(
+                guard="key-gone",
+                server=server,
+                liftable=False,
+                message=f"{binding.slot}: its key was made on the server as {binding.key} and is not there any more: "
+                f"get a new one with cmscert renew --again --select certificate={wanted.material.certificate}",
+            )
+
+
 def not_yet_valid(case: Case) -> Iterator[Refusal]:
     """A new certificate is not valid yet by the node's own clock."""
     for sight, wanted, _ in _rotations(case):
@@ -197,6 +215,7 @@ GUARDS: tuple[Callable[[Case], Iterator[Refusal]], ...] = (
     release_differs,
     full_chain_missing,
     not_yet_valid,
+    key_gone,
     names_lost,
     client_auth_lost,
     eku_lost,
@@ -215,12 +234,7 @@ def refusals(case: Case) -> tuple[Refusal, ...]:
 
 def _rotations(case: Case) -> Iterator[tuple[Sight, WantedIdentity, Certificate]]:
     """Yield the identity slots that get another leaf, with the old one."""
-    bound = {
-        (step.server, binding.slot)
-        for step in case.steps
-        if isinstance(step.action, Rebind)
-        for binding in step.action.bindings
-    }
+    bound = {(server, binding.slot) for server, binding in _bound(case)}
     overwritten = {
         (step.server, slot)
         for step in case.steps
@@ -234,6 +248,12 @@ def _rotations(case: Case) -> Iterator[tuple[Sight, WantedIdentity, Certificate]
             old = sight.certificates(sight.binding(wanted.slot).certificate) or sight.shown(wanted.slot)
             if old and old[0] != wanted.material.leaf:
                 yield sight, wanted, old[0]
+
+
+def _bound(case: Case) -> Iterator[tuple[str, Binding]]:
+    for step in case.steps:
+        if isinstance(step.action, Rebind):
+            yield from ((step.server, binding) for binding in step.action.bindings)
 
 
 def _users(sight: Sight, file: str) -> list[str]:

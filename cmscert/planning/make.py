@@ -17,7 +17,7 @@ from cmscert.planning.case import Case
 from cmscert.planning.cluster import see_cluster
 from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, database_notices, database_unread
 from cmscert.planning.cluster_steps import draft_cluster
-from cmscert.planning.drift import find_drift, find_unread
+from cmscert.planning.drift import awaited_drift, find_drift, find_unread
 from cmscert.planning.guards import refusals
 from cmscert.planning.notices import notices
 from cmscert.planning.predict import predict
@@ -54,7 +54,10 @@ def make_plan(
     rebuild began that is not finished yet. ``unfinished``: what runs left that died.
     """
     sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
-    drift = tuple(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment))
+    drift = (
+        *awaited_drift(desired, moment),
+        *(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment)),
+    )
     members = {name for database in desired.databases for name in database.members}
     needed = (sight for sight in sights.values() if sight.wanted.slots or sight.name in members)
     unread = tuple((sight.name, why) for sight in needed for why in find_unread(sight))

@@ -33,7 +33,7 @@ def removable(
     stems = _stems(sight) | _database_stems(sight.name, databases)
     for name in files.value:
         own = own_kind(name)
-        if own is None or name in used:
+        if own is None or name in used or name in sight.wanted.pending:
             continue
         kind, stem, date = own
         if stem.removesuffix("-saved") in stems:

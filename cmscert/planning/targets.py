@@ -99,6 +99,8 @@ def _pair(sight: Sight, wanted: WantedIdentity, bound: Binding) -> tuple[Upload,
         content_id=f"spki:{material.spki}",
         content=None,
     )
+    if material.device_key is not None:
+        key = _kept(key, material.device_key)
     certificate_is_right = found == wanted.file_certificates
     key_is_right = _key_is_right(sight, bound, found, material)
     if material.naming == "fixed":
@@ -136,8 +138,8 @@ def _fixed(
         (certificate, _fixed_certificate(sight, wanted)),
         (key, _fixed_key(sight, wanted)),
     ):
-        if right:
-            uploads.append(_kept(upload, name))
+        if right or not upload.content_id:
+            uploads.append(_kept(upload, name if right else upload.name))
             continue
         saved_as = saved_name(name, date, mark) if sight.stored(name) else None
         uploads.append(replace(upload, name=name, saved_as=saved_as))

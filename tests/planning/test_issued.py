@@ -1,0 +1,95 @@
+"""Certificates that issuers deliver: keys made on the server, requests under way, and what has not come yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from cmscert.mmp.services import SERVICES
+from cmscert.model.desired import Awaited, Ignore, Naming, Policy
+from cmscert.model.plan import CheckFiles, PutFile, Rebind, RemoveFiles
+from cmscert.planning.make import make_plan
+from cmscert.testing.ca import ThrowAwayCa
+from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material
+
+KEY = "node-20261123-0a1b2c3d.key"
+
+
+def fleet_of(ca: ThrowAwayCa, *, key_there: bool = True, held: bool = True, naming: Naming = "new") -> ToyFleet:
+    """One server whose web administration gets a certificate for a key that the server made."""
+    fleet = ToyFleet()
+    server = fleet.server("core1")
+    new = ca.issue("core1.example.com", not_before=MOMENT, not_after=MOMENT + timedelta(days=90)).certificate
+    made = replace(material("node", new, ca.bundle, naming=naming), device_key=KEY)
+    server.wanted["webadmin"] = identity("webadmin", made)
+    if held:
+        old = ca.issue("core1.example.com", not_before=MOMENT - timedelta(days=80), not_after=MOMENT)
+        server.hold("webadmin", (old.certificate, *ca.bundle))
+    if key_there:
+        server.keys[KEY] = new.spki_sha256
+    return fleet
+
+
+@pytest.mark.parametrize("naming", ["new", "fixed"])
+def test_a_key_made_on_the_server_is_bound_and_never_put(new_ca: ThrowAwayCa, naming: Naming) -> None:
+    """Only the certificate is uploaded; the key is named where the server made it."""
+    fleet = fleet_of(new_ca, naming=naming)
+    plan = make_plan(fleet.desired(), fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+
+    puts = [step.action for step in plan.steps if isinstance(step.action, PutFile)]
+    (bind,) = [step.action for step in plan.steps if isinstance(step.action, Rebind)]
+    (check,) = [step.action for step in plan.steps if isinstance(step.action, CheckFiles)]
+    assert [put.role for put in puts] == ["certificate"]
+    assert bind.bindings[0].key == check.key == KEY
+    assert plan.refusals == ()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_key_that_is_gone_cannot_be_bound(new_ca: ThrowAwayCa, *, held: bool) -> None:
+    """The plan is refused for good, and says how to get another key."""
+    fleet = fleet_of(new_ca, key_there=False, held=held)
+    plan = make_plan(fleet.desired(), fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+
+    (refusal,) = plan.refusals
+    assert (refusal.guard, refusal.server, refusal.liftable) == ("key-gone", "core1", False)
+    assert "cmscert renew --again --select certificate=node" in refusal.message
+
+
+def test_files_of_a_request_under_way_stay(new_ca: ThrowAwayCa) -> None:
+    """A key that waits for its certificate is never taken for an old revision."""
+    fleet = fleet_of(new_ca)
+    fleet.policy = Policy(keep_revisions=0)
+    server = fleet.server("core1")
+    waiting = "node-20261124-99999999.key"
+    server.keys |= {waiting: "0" * 64, "node-20250101-11111111.key": "1" * 64}
+    desired = fleet.desired()
+    pending = replace(desired, servers=tuple(replace(each, pending=(waiting,)) for each in desired.servers))
+
+    for wanted, expected in (
+        (desired, {waiting, "node-20250101-11111111.key"}),
+        (pending, {"node-20250101-11111111.key"}),
+    ):
+        plan = make_plan(wanted, fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+        removed = {name for step in plan.steps if isinstance(step.action, RemoveFiles) for name in step.action.files}
+        assert removed == expected
+
+
+def test_what_has_not_come_yet_is_drift_without_a_step(new_ca: ThrowAwayCa) -> None:
+    """A slot whose certificate an issuer still owes is drift that only ``renew`` can mend; it can be ignored."""
+    fleet = fleet_of(new_ca)
+    owed = (Awaited(server="core1", slot="callbridge", certificate="cluster", why="waits for a signature"),)
+    desired = replace(fleet.desired(), awaited=owed)
+    quiet = replace(desired, policy=Policy(ignore=(Ignore(reason="paper work", drift="not-issued"),)))
+
+    for wanted, ignored in ((desired, None), (quiet, "paper work")):
+        plan = make_plan(wanted, fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+        (drift,) = [each for each in plan.drift if each.reason == "not-issued"]
+        assert (drift.slot, drift.plannable, drift.found, drift.ignored) == (
+            "callbridge",
+            False,
+            "waits for a signature",
+            ignored,
+        )
+        assert not any(step.slot == "callbridge" for step in plan.steps)
