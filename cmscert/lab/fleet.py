@@ -29,12 +29,14 @@ class LabFleet:
     """Nodes that start and stop together: ``async with LabFleet(specs) as fleet``.
 
     ``database``: the databases of all nodes; ``clock`` tells all of them the time, aware UTC. Without a start,
-    nodes carry out commands in memory (``LabNode.carry_out``), and only services need more.
+    nodes carry out commands in memory (``LabNode.carry_out``), and only services need more. Not ``plugged``, they are
+    on no network: commands are carried out in memory, and services show their certificates there (``LabNode.shown``).
     """
 
-    def __init__(self, specs: Sequence[NodeSpec], *, clock: Clock | None = None) -> None:
+    def __init__(self, specs: Sequence[NodeSpec], *, clock: Clock | None = None, plugged: bool = True) -> None:
         self.database = DatabaseNetwork(map(DatabaseNode, specs), clock=clock or _now)
-        self.nodes: Mapping[str, LabNode] = {spec.name: LabNode(spec, self.database) for spec in specs}
+        self.nodes: Mapping[str, LabNode] = {spec.name: LabNode(spec, self.database, plugged=plugged) for spec in specs}
+        self._plugged = plugged
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -48,10 +50,11 @@ class LabFleet:
     async def start(self) -> None:
         """Start every node. Raises LabError when one cannot be, after stopping the others."""
         for node in self.nodes.values():
-            node.server = SshServer(node)
+            node.server = SshServer(node) if self._plugged else None
             try:
                 await node.machine.start()
-                await node.server.start()
+                if node.server is not None:
+                    await node.server.start()
             except OSError as error:
                 await self.stop()
                 raise LabError(

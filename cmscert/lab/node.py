@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from cmscert.lab import pki_commands, services, sundry
+from cmscert.lab import pki_commands, services, sundry, tls, unplugged
 from cmscert.lab.answers import UNKNOWN, Ask, Outcome
 from cmscert.lab.database import DatabaseNetwork
 from cmscert.lab.database_node import DatabaseNode
@@ -26,9 +26,10 @@ class CutError(Exception):
 class LabNode:
     """A node and the record of what happened to it. Started and stopped by ``LabFleet``."""
 
-    def __init__(self, spec: NodeSpec, databases: DatabaseNetwork) -> None:
+    def __init__(self, spec: NodeSpec, databases: DatabaseNetwork, *, plugged: bool = True) -> None:
         self.spec = spec
-        self.machine = Machine(spec, databases)
+        self.ports = unplugged.Ports()
+        self.machine = Machine(spec, databases, tls.Listener if plugged else self.ports)
         self.database: DatabaseNode = databases.node(spec.name)
         self.database.note = self._note_work
         self.audit: list[str] = []
@@ -100,6 +101,10 @@ class LabNode:
         """Return the TLS port of a slot; None when none is set."""
         listening = self._service(slot).listening.get(slot)
         return listening.port if listening else None
+
+    def shown(self, port: int) -> tuple[bytes, ...]:
+        """Return what an unplugged node would show on a port: DER, leaf first; empty where nothing listens."""
+        return self.ports.open.get(port, ())
 
     def up(self, service: str) -> bool:
         """Tell whether a service runs."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
 
 from cmscert.errors import LabError
 from cmscert.lab import tls
@@ -16,11 +18,37 @@ from cmscert.lab.spec import NodeSpec, ServiceSpec, SlotSpec
 from cmscert.lab.table import ServiceRow, SlotRow, release_number, services_of
 
 
+class Listener(Protocol):
+    """One port of a service: ``tls.Listener`` on a socket, ``unplugged.Listener`` in memory."""
+
+    port: int
+
+    def keep(self, port: int) -> None:
+        """Take a port (0: any free one) without listening on it. Raises OSError."""
+        ...
+
+    async def open(self, loaded: tls.Loaded, trust: Sequence[bytes] | None = None) -> None:
+        """Serve a certificate on the kept port. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening, keep the port."""
+        ...
+
+    async def closed(self) -> None:
+        """Wait until what was begun on the port has ended."""
+        ...
+
+    def release(self) -> None:
+        """Give the port back."""
+        ...
+
+
 @dataclass(kw_only=True)
 class Listening:
     """Where a slot is to listen; ``port`` None: no TLS port is set."""
 
-    listener: tls.Listener
+    listener: Listener
     interfaces: tuple[str, ...] = ("a",)
     port: int | None = None
 
@@ -47,7 +75,10 @@ class ServiceState:
 class Machine:
     """The appliance without its command line. ``faults`` and ``switches`` of the node may change while it runs."""
 
-    def __init__(self, spec: NodeSpec, databases: DatabaseNetwork) -> None:
+    def __init__(
+        self, spec: NodeSpec, databases: DatabaseNetwork, listener: Callable[[str], Listener] = tls.Listener
+    ) -> None:
+        """``listener`` makes the listeners of an address."""
         self.spec = spec
         self.release = release_number(spec.release)
         self.files = databases.node(spec.name).files
@@ -59,10 +90,9 @@ class Machine:
         for name in spec.services:
             if name not in rows:
                 raise LabError(f"{spec.name}: release {spec.release} has no service {name}", hint="leave it out")
-        self.services = {
-            name: _state(row, spec.services.get(name) or ServiceSpec(enabled=False), self.release, spec.bind)
-            for name, row in rows.items()
-        }
+        specs = {name: spec.services.get(name) or ServiceSpec(enabled=False) for name in rows}
+        make = partial(listener, spec.bind)
+        self.services = {name: _state(row, specs[name], self.release, make) for name, row in rows.items()}
 
     def clock(self) -> datetime:
         """Return the time by the node's own clock, UTC."""
@@ -108,6 +138,13 @@ class Machine:
         self.take_down(name)
         if name not in self.spec.faults.no_start:
             self._load_and_rise(name, delay=self.spec.start_delay, given={})
+
+    def reboot(self) -> None:
+        """Give up the database's work, and start what is enabled with the files as they are now."""
+        self.databases.node(self.spec.name).abandon()
+        for name, service in self.services.items():
+            if service.enabled and service.row.via != "parameters":
+                self.bring_up(name)
 
     def _restart_callbridge(self) -> None:
         """Restart the call bridge if it runs or is coming up, [MEM] 5.7."""
@@ -161,9 +198,7 @@ class Machine:
                     trust = loaded[slot.mutual].trust if slot.mutual in loaded else ()
                 listening.listener.keep(listening.port)
                 listening.port = listening.listener.port
-                await listening.listener.open(
-                    tls.server_context(loaded[slot.name], trust), greeting=tls.GREETING if slot.mutual else b""
-                )
+                await listening.listener.open(loaded[slot.name], trust)
         except OSError as error:  # a port that is taken, or a certificate that OpenSSL refuses to serve
             self.notes.append(f"{name}: {error}")
             for listening in service.listening.values():
@@ -195,7 +230,9 @@ def slots_of(row: ServiceRow, release: tuple[int, int]) -> list[SlotRow]:
     return [slot for slot in row.slots if slot.since <= release]
 
 
-def _state(row: ServiceRow, spec: ServiceSpec, release: tuple[int, int], bind: str) -> ServiceState:
+def _state(
+    row: ServiceRow, spec: ServiceSpec, release: tuple[int, int], listener: Callable[[], Listener]
+) -> ServiceState:
     known = {slot.name for slot in slots_of(row, release)}
     for slot_name in (*spec.slots, *spec.loaded, *spec.ports, *spec.interfaces):
         if slot_name not in known:
@@ -211,7 +248,7 @@ def _state(row: ServiceRow, spec: ServiceSpec, release: tuple[int, int], bind: s
         port = spec.ports.get(slot.name, 0)
         wanted = slot.name in spec.slots or slot.name in spec.ports
         state.listening[slot.name] = Listening(
-            listener=tls.Listener(bind),
+            listener=listener(),
             interfaces=tuple(spec.interfaces.get(slot.name, "a").split()),
             port=port if wanted and port >= 0 else None,
         )

@@ -112,13 +112,7 @@ async def _reboot(machine: Machine, _words: Sequence[str], ask: Ask) -> Outcome:
     if not await _confirmed(ask, "Are you sure you wish to reboot? (Y/n)"):
         return Outcome(lines=["Aborted"])
 
-    def effect() -> None:
-        machine.databases.node(machine.spec.name).abandon()
-        for name, service in machine.services.items():
-            if service.enabled and service.row.via != "parameters":
-                machine.bring_up(name)
-
-    return Outcome(lines=["Waiting for server to stop..."], effect=effect)
+    return Outcome(lines=["Waiting for server to stop..."], effect=machine.reboot)
 
 
 async def _upgrade(machine: Machine, _words: Sequence[str], ask: Ask) -> Outcome:

@@ -135,9 +135,13 @@ class Listener:
         self._kept = kept
         self.port = kept.getsockname()[1]
 
-    async def open(self, context: ssl.SSLContext, *, greeting: bytes = b"") -> None:
-        """Listen on the kept port. Raises OSError when another service of the node has it."""
+    async def open(self, loaded: Loaded, trust: Sequence[bytes] | None = None) -> None:
+        """Serve a loaded certificate on the kept port; with ``trust`` as ``server_context`` does, with a greeting.
+
+        Raises OSError when another service of the node has the port, or when OpenSSL refuses to serve that.
+        """
         assert self._kept is not None
+        context, greeting = server_context(loaded, trust), b"" if trust is None else GREETING
         loop = asyncio.get_running_loop()
 
         def admit(transport: asyncio.Transport) -> None:
