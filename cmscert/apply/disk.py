@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,15 @@ def make_folders(*folders: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in (*reversed(folders), *(folder.parent for folder in folders[:1])):
         sync_folder(folder)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; what is a link, or no file at all, is refused. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def sync_folder(path: Path) -> None:

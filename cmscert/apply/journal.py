@@ -1,41 +1,53 @@
-"""The journal of a run: a directory with the plan and an append-only file, on disk before anything happens (law 6).
+"""The journal of a run: a directory that appears whole, and an append-only file in it (law 6).
 
-``<state dir>/runs/<run id>/plan.json`` and ``journal.jsonl``. A line is ``{"n": 1, "sum": "…", "event": {…}}``; the
-first has ``header`` instead of ``event``. ``sum`` is the start of a SHA-256 over number and content, so a line that was
-cut or changed is noticed. Only its owner can read it (0700, 0600).
+``<state dir>/runs/<run id>/``: ``plan.json``; ``observed.json``, what was read before; ``journal.jsonl``. A line of
+the journal is ``{"n": 1, "sum": "…", "event": {…}}``; the first has ``header`` instead of ``event``. ``sum`` is the
+start of a SHA-256 over number and content, so a line that was cut or changed is noticed. Every line is on disk before
+anything else happens, so a crash can only cut the last. Only its owner can read it (0700, 0600).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from cmscert.apply.disk import sync_folder
+from cmscert.apply.disk import make_folders, open_regular, sync_folder
 from cmscert.apply.events import from_json, to_json
 from cmscert.errors import Fault, InputError, JournalError
 from cmscert.model.events import Event
 
 PLAN_FILE = "plan.json"
+OBSERVED_FILE = "observed.json"
 JOURNAL_FILE = "journal.jsonl"
+RUNS = "runs"
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+LONGEST_LINE = 16 << 20
+"""Bytes; an answer is cut at a fraction of that before it gets here."""
+
 _SUM = 16
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _Part = Literal["header", "event"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalView:
-    """A journal, read. ``torn``: the last line was cut while it was written, and is left out."""
+    """A journal, read. ``torn``: the last line was cut while it was written, and is left out.
+
+    ``fault``: why it was read no further than to ``events``.
+    """
 
     header: Mapping[str, object]
     events: tuple[Event, ...]
     torn: bool
+    fault: Fault | None = None
 
     @property
     def whole(self) -> bool:
@@ -54,27 +66,58 @@ class Journal:
 
     @classmethod
     def create(
-        cls, state_dir: Path, run_id: str, plan_document: Mapping[str, object], header: Mapping[str, object]
+        cls,
+        state_dir: Path,
+        run_id: str,
+        plan_document: Mapping[str, object],
+        header: Mapping[str, object],
+        *,
+        observed: Mapping[str, object] | None = None,
     ) -> Self:
-        """Make the directory of a run with its plan and the first line of its journal.
+        """Make the directory of a run with its plan, what was observed, and the first line of its journal.
 
-        ``header``: who, when, where from. Both mappings hold JSON values.
+        ``header``: who, when, where from. All mappings hold JSON values. The directory has its name only when all of
+        that is on disk, so a run without a header is damaged, never half made.
         Raises JournalError when it cannot be written, or when there is a run of that id; ValueError for a bad run id.
         """
-        if not _RUN_ID.fullmatch(run_id):
+        if not RUN_ID.fullmatch(run_id):
             raise ValueError("a run id has letters, digits, dots, hyphens and underscores, at most 80")
-        folder = state_dir / "runs" / run_id
+        folder = state_dir / RUNS / run_id
+        draft = folder.with_name(f".{run_id}.new")
         try:
-            for part in (state_dir, folder.parent):
-                part.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700)
-            _write_new(folder / PLAN_FILE, _dump(plan_document) + b"\n")
-            journal = cls(folder, os.open(folder / JOURNAL_FILE, _NEW, 0o600))
-            for part in (folder, folder.parent, state_dir):
-                sync_folder(part)
+            _make(state_dir, folder, draft)
         except OSError as error:
             raise _refused(folder, error) from error
-        journal._write("header", header)
+        try:
+            return cls._drafted(draft, folder, plan_document, header, observed)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise _refused(folder, error) from error
+        except JournalError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+    @classmethod
+    def _drafted(
+        cls,
+        draft: Path,
+        folder: Path,
+        plan_document: Mapping[str, object],
+        header: Mapping[str, object],
+        observed: Mapping[str, object] | None,
+    ) -> Self:
+        _write_new(draft / PLAN_FILE, _dump(plan_document) + b"\n")
+        if observed is not None:
+            _write_new(draft / OBSERVED_FILE, _dump(observed) + b"\n")
+        journal = cls(folder, os.open(draft / JOURNAL_FILE, _NEW, 0o600))
+        try:
+            journal._write("header", header)
+            sync_folder(draft)
+            draft.rename(folder)
+            sync_folder(folder.parent)
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
     @property
@@ -111,28 +154,44 @@ def read_journal(path: Path) -> JournalView:
     A last line without its end, or with a wrong sum, is read over and told as ``torn``: that is what a crash leaves.
     Raises InputError when it cannot be read, or when a line before the last is damaged.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError((_fault(path, None, f"the journal cannot be read: {error.strerror or error}"),)) from error
-    tail = lines.pop()
-    torn = bool(tail)
+    view = scan_journal(path)
+    if view.fault is not None:
+        hint = "the lines before it are good; keep the file and look at the servers with: cmscert status"
+        raise InputError((view.fault,), hint=hint if view.fault.line else None)
+    return view
+
+
+def scan_journal(path: Path) -> JournalView:
+    """Read a journal file as ``read_journal`` does, and as far as it is good; ``fault`` says why no further."""
     header: Mapping[str, object] = {}
     events: list[Event] = []
-    for number, line in enumerate(lines):
-        try:
-            part, values = _parse(number, line)
-            if part == "header":
-                header = values
-            else:
-                events.append(from_json(values))
-        except (ValueError, RecursionError) as error:
-            if number == len(lines) - 1 and not tail:
-                torn = True
+    torn, fault = False, None
+    try:
+        for number, line, last in _lines(path):
+            try:
+                part, values = _parse(number, line)
+                if part == "header":
+                    header = values
+                else:
+                    events.append(from_json(values))
+            except (ValueError, RecursionError) as error:
+                torn = last
+                fault = None if last else _fault(path, number + 1, f"the line is damaged: {error}")
                 break
-            hint = "the lines before it are good; keep the file and look at the servers with: cmscert status"
-            raise InputError((_fault(path, number + 1, f"the line is damaged: {error}"),), hint=hint) from error
-    return JournalView(header=header, events=tuple(events), torn=torn)
+    except OSError as error:
+        fault = _fault(path, None, f"the journal cannot be read: {error.strerror or error}")
+    return JournalView(header=header, events=tuple(events), torn=torn, fault=fault)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield number, content and whether it is the last, of every line. Raises OSError."""
+    with open_regular(path) as file:
+        line = file.readline(LONGEST_LINE)
+        number = 0
+        while line:
+            behind = file.readline(LONGEST_LINE)
+            yield number, line, not behind
+            line, number = behind, number + 1
 
 
 def _line(number: int, part: _Part, values: Mapping[str, object]) -> bytes:
@@ -142,6 +201,8 @@ def _line(number: int, part: _Part, values: Mapping[str, object]) -> bytes:
 
 def _parse(number: int, line: bytes) -> tuple[_Part, dict[str, object]]:
     part: _Part = "header" if number == 0 else "event"
+    if not line.endswith(b"\n"):
+        raise ValueError("it has no end")
     whole = json.loads(line)
     if not isinstance(whole, dict) or set(whole) != {"n", "sum", part} or whole["n"] != number:
         raise ValueError("it is not the line that belongs here")
@@ -166,6 +227,16 @@ def _dump(values: Mapping[str, object]) -> bytes:
 
 def _sum(number: int, content: bytes) -> bytes:
     return hashlib.sha256(b"%d:%s" % (number, content)).hexdigest()[:_SUM].encode()
+
+
+def _make(state_dir: Path, folder: Path, draft: Path) -> None:
+    """Make the folder of a draft, unless the run is there already or the place leads elsewhere. Raises OSError."""
+    make_folders(state_dir, folder.parent)
+    if folder.parent.is_symlink():
+        raise OSError(errno.ELOOP, f"{RUNS} is a link")
+    if os.path.lexists(folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    draft.mkdir(mode=0o700)
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -57,6 +57,18 @@ class ReplyReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question that changes nothing, and its answer, masked where it holds passwords. Questions belong to no step."""
+
+    at: datetime
+    server: str
+    typed: str
+    shown: str
+    seconds: float
+    kind: Literal["asked"] = "asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
     """How a step ended and why. ``left`` means: the way back failed too, or was not taken."""
 
@@ -70,16 +82,17 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
-    """The last line of a whole journal."""
+    """The last line of a whole journal. ``by_hand``: as in ``RunResult``."""
 
     at: datetime
     run: str
     result: Literal["applied", "rolled-back", "neither", "interrupted", "refused"]
     why: str | None = None
+    by_hand: tuple[tuple[str, tuple[str, ...]], ...] = ()
     kind: Literal["run-ended"] = "run-ended"
 
 
-Event = RunStarted | StepStarted | CommandSent | ReplyReceived | StepEnded | RunEnded
+Event = RunStarted | StepStarted | CommandSent | ReplyReceived | Asked | StepEnded | RunEnded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

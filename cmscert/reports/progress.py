@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from cmscert.model.events import CommandSent, Event, ReplyReceived, RunEnded, RunStarted, StepEnded, StepStarted
+from cmscert.model.events import Asked, CommandSent, Event, ReplyReceived, RunEnded, RunStarted, StepEnded, StepStarted
 from cmscert.model.plan import FLEET
 from cmscert.reports.plain import duration, safe
 
@@ -32,6 +32,9 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
         case ReplyReceived():
             text = safe(event.shown.strip()) or "(no answer)"
             return f"{event.server}: {event.step} > {text}" if verbose else None
+        case Asked():
+            text = safe(event.shown.strip()) or "(no answer)"
+            return f"{event.server}: ? {safe(event.typed)} > {text}" if verbose else None
         case StepEnded():
             why = f": {safe(event.why)}" if event.why else ""
             return None if event.server == FLEET else f"{event.server}: {event.step} {OUTCOMES[event.outcome]}{why}"

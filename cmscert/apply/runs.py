@@ -1,0 +1,209 @@
+"""The runs of a state directory: read for people and for the next run, and removed when they are old."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cmscert.apply.disk import sync_folder
+from cmscert.apply.journal import JOURNAL_FILE, RUN_ID, RUNS, scan_journal
+from cmscert.errors import Fault, InputError, JournalError
+from cmscert.model.events import Event, RunEnded, RunStarted
+
+KEEP_DAYS = 730
+KEEP_COUNT = 200
+DRAFT_SECONDS = 86_400.0
+"""A draft of a run's directory, or the rest of one that was being removed, is left over when it is older."""
+
+OPEN_RESULTS = frozenset({"neither", "interrupted"})
+"""Results that leave something for a later run or a person; only a later run that ended well closes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as its journal tells it.
+
+    ``header``: who, when, where from; empty when its line was cut. ``torn``: the last line was cut while it was
+    written, and is left out. ``fault``: the journal is damaged, and ``events`` are those before the damage.
+    """
+
+    id: str
+    folder: Path
+    header: Mapping[str, object]
+    events: tuple[Event, ...]
+    torn: bool = False
+    fault: Fault | None = None
+
+    @property
+    def end(self) -> RunEnded | None:
+        """The event that ended it; None when there is none, or the journal is damaged before it."""
+        return next((event for event in reversed(self.events) if isinstance(event, RunEnded)), None)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it never came to its end, or that cannot be told; a run that goes on now is unfinished too."""
+        return self.end is None
+
+    @property
+    def result(self) -> str | None:
+        """How it ended; None when it did not."""
+        return None if self.end is None else self.end.result
+
+    @property
+    def started(self) -> datetime | None:
+        """When it began, aware; None when its first event is missing."""
+        return self.events[0].at if self.events else None
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it ended, aware; None when it did not."""
+        return None if self.end is None else self.end.at
+
+    @property
+    def fleet(self) -> str | None:
+        """The fleet that it changed."""
+        told = (event.fleet for event in self.events if isinstance(event, RunStarted))
+        return self.text("fleet") or next(told, None)
+
+    @property
+    def select(self) -> tuple[str, ...]:
+        """What was selected; nothing stands for everything."""
+        return self.texts("select")
+
+    def text(self, key: str) -> str | None:
+        """Return a text of the header; None when there is none."""
+        value = self.header.get(key)
+        return value if isinstance(value, str) and value else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts of the header; empty when there is none."""
+        value = self.header.get(key)
+        return tuple(str(each) for each in value) if isinstance(value, list) else ()
+
+
+def list_runs(state_dir: Path, *, fleet: str | None = None, newest: int | None = None) -> tuple[RunRecord, ...]:
+    """Read the runs of a state directory, oldest first; one that is damaged is a record with ``fault``.
+
+    ``fleet``: only its runs. ``newest``: at most so many of the newest. Raises InputError when the directory cannot be
+    read; one that is not there has no runs.
+    """
+    kept: list[RunRecord] = []
+    for folder in reversed(_folders(state_dir)):
+        if newest is not None and len(kept) >= newest:
+            break
+        record = read_run(folder)
+        if fleet is None or record.fleet == fleet:
+            kept.append(record)
+    return tuple(sorted(kept, key=_age))
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read one run; never raises."""
+    view = scan_journal(folder / JOURNAL_FILE)
+    return RunRecord(
+        id=folder.name, folder=folder, header=view.header, events=view.events, torn=view.torn, fault=view.fault
+    )
+
+
+def find_run(state_dir: Path, name: str) -> RunRecord:
+    """Read the run of that id, or the only one whose id begins so. Raises InputError."""
+    folders = {folder.name: folder for folder in _folders(state_dir)}
+    if name in folders:
+        return read_run(folders[name])
+    like = [each for each in folders if name and each.startswith(name)]
+    if len(like) == 1:
+        return read_run(folders[like[0]])
+    if like:
+        more = f" and {len(like) - 3} more" if len(like) > 3 else ""  # noqa: PLR2004 - as many as are named
+        message = f"{len(like)} runs begin with {name!r}: {', '.join(like[:3])}{more}"
+        raise InputError([Fault(file=str(state_dir), message=message, reason="run")], hint="type more of the id")
+    message = f"there is no run {name!r} here"
+    raise InputError([Fault(file=str(state_dir), message=message, reason="run")], hint="cmscert runs lists them")
+
+
+def prune(
+    state_dir: Path,
+    keep_days: int = KEEP_DAYS,
+    keep_count: int = KEEP_COUNT,
+    *,
+    now: datetime,
+    live: Collection[str] = (),
+    fleet: str | None = None,
+) -> tuple[str, ...]:
+    """Remove runs that are older than ``keep_days``, and those beyond the newest ``keep_count``; return their ids.
+
+    Never removed: a run without an end, a damaged one, one of ``live``, and one that left something behind
+    (``neither``, ``interrupted``) unless a later run of its fleet, of everything or of what it had selected, ended
+    ``applied``. ``fleet``: look at its runs only. ``now``: aware UTC. Raises JournalError when a directory cannot be
+    removed, InputError when they cannot be read.
+    """
+    _sweep(state_dir / RUNS, now)
+    records = list_runs(state_dir, fleet=fleet)
+    gone: list[str] = []
+    for number, record in enumerate(records):
+        ended = record.ended
+        if ended is None or record.fault is not None or record.id in live:
+            continue
+        old = ended < now - timedelta(days=keep_days) or len(records) - number > keep_count
+        if old and not (record.result in OPEN_RESULTS and not _closed(record, records[number + 1 :])):
+            _remove(record.folder)
+            gone.append(record.id)
+    return tuple(gone)
+
+
+def _closed(record: RunRecord, later: tuple[RunRecord, ...]) -> bool:
+    """Whether a later run has put right what this one left."""
+    return any(
+        each.result == "applied" and each.fleet == record.fleet and (not each.select or each.select == record.select)
+        for each in later
+    )
+
+
+def _folders(state_dir: Path) -> tuple[Path, ...]:
+    """Return the directories of runs by id, which begins with their moment; no link is followed."""
+    try:
+        with os.scandir(state_dir / RUNS) as found:
+            names = [each.name for each in found if RUN_ID.fullmatch(each.name) and each.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        message = f"the runs cannot be read: {(error.strerror or str(error)).lower()}"
+        raise InputError([Fault(file=str(state_dir / RUNS), message=message, reason="unreadable")]) from error
+    return tuple(state_dir / RUNS / name for name in sorted(names))
+
+
+def _age(record: RunRecord) -> tuple[str, float, str]:
+    """Sort by the moment in the id, and within its second by the first event."""
+    return record.id.partition("-")[0], record.started.timestamp() if record.started else 0.0, record.id
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run's directory; what is half removed has no run's name any more."""
+    gone = folder.with_name(f".{folder.name}.gone")
+    try:
+        folder.rename(gone)
+        shutil.rmtree(gone)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise JournalError(
+            f"{folder}: the old run cannot be removed: {error.strerror or error}", hint="remove it by hand"
+        ) from error
+
+
+def _sweep(runs: Path, now: datetime) -> None:
+    """Remove what a crash left of directories that were being made or removed."""
+    for part in _leftovers(runs):
+        if now.timestamp() - part.lstat().st_mtime > DRAFT_SECONDS:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _leftovers(runs: Path) -> Iterator[Path]:
+    if runs.is_dir():
+        for each in sorted(runs.iterdir()):
+            own = each.name.startswith(".") and each.suffix in {".new", ".gone"}
+            if own and RUN_ID.fullmatch(each.stem[1:]) and each.is_dir() and not each.is_symlink():
+                yield each
