@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -18,6 +18,9 @@ from cmscert.errors import InputError
 from cmscert.pki.armour import Block, plain, refuse, scan
 from cmscert.pki.der import Shape, shape
 from cmscert.pki.facts import PublicKey, key_facts
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 MASK = "********"
 NOT_A_KEY = {
@@ -36,9 +39,10 @@ class _Loaded(Protocol):
 
 
 class PrivateKey:
-    """A private key that hides itself: only ``pem()`` shows it. Two are equal when their public halves are.
+    """A private key that hides itself: only ``pem()`` shows it, ``signer()`` uses it.
 
-    ``key_type``: rsa, ec, ed25519, ed448 or dsa. ``spki_sha256``: lower-case hex, as in ``Certificate``.
+    Two are equal when their public halves are. ``key_type``: rsa, ec, ed25519, ed448 or dsa. ``spki_sha256``:
+    lower-case hex, as in ``Certificate``.
     """
 
     __slots__ = ("_loaded", "key_bits", "key_type", "spki_sha256")
@@ -50,6 +54,10 @@ class PrivateKey:
     def pem(self) -> bytes:
         """Return the key as unencrypted PKCS#8 PEM, for upload: call it at the last moment."""
         return self._loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def signer(self) -> CertificateIssuerPrivateKeyTypes:
+        """Return what ``cryptography`` signs requests and certificates with; pass it on to nothing that keeps it."""
+        return cast("CertificateIssuerPrivateKeyTypes", self._loaded)
 
     def __repr__(self) -> str:
         return f"PrivateKey({self.key_type} {self.key_bits}, {MASK})"

@@ -16,7 +16,7 @@ def covers(certificate: Certificate, name: str) -> bool:
     callbridge carry a CN only ([S17]); browsers do not accept those.
     """
     common_name = certificate.common_name
-    if common_name is None or certificate.dns_names or not _is_host(name):
+    if common_name is None or certificate.dns_names or not is_host(name):
         return in_san(certificate, name)
     return _stands_for(common_name, name)
 
@@ -28,9 +28,9 @@ def in_san(certificate: Certificate, name: str) -> bool:
         return wanted in certificate.uris
     if "@" in wanted:
         return _email(wanted) in {_email(email) for email in certificate.emails}
-    address = _address(wanted)
+    address = address_of(wanted)
     if address is not None:
-        return address in {_address(text) for text in certificate.ip_addresses}
+        return address in {address_of(text) for text in certificate.ip_addresses}
     return any(_stands_for(pattern, wanted) for pattern in certificate.dns_names)
 
 
@@ -39,12 +39,24 @@ def missing_names(certificate: Certificate, names: Iterable[str]) -> tuple[str, 
     return tuple(name for name in dict.fromkeys(names) if not covers(certificate, name))
 
 
-def _is_host(name: str) -> bool:
-    return "://" not in name and "@" not in name and _address(name.strip()) is None
+def is_host(name: str) -> bool:
+    """Tell whether a name is neither URI, e-mail address nor IP address."""
+    return "://" not in name and "@" not in name and address_of(name.strip()) is None
+
+
+def canonical(name: str) -> str:
+    """Return the one form of a name, so that two ways to write it are equal; wildcards stay as they are."""
+    text = name.strip()
+    if "://" in text:
+        return text
+    if "@" in text:
+        return _email(text)
+    address = address_of(text)
+    return ascii_host(text) if address is None else str(address)
 
 
 def _stands_for(pattern: str, name: str) -> bool:
-    offered, wanted = _host(pattern), _host(name)
+    offered, wanted = ascii_host(pattern), ascii_host(name)
     if offered == wanted:
         return wanted != ""
     first, _, rest = offered.partition(".")
@@ -53,7 +65,8 @@ def _stands_for(pattern: str, name: str) -> bool:
     return first == "*" and "." in rest and label != "" and parent == rest
 
 
-def _host(name: str) -> str:
+def ascii_host(name: str) -> str:
+    """Return a host name in lower case and without its last dot; international ones as they stand in certificates."""
     text = name.strip().rstrip(".").lower()
     if text.isascii():
         return text
@@ -68,7 +81,8 @@ def _email(text: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that a text is, in brackets or not; None when it is none."""
     try:
         return ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:

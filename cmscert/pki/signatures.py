@@ -6,8 +6,12 @@ import warnings
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from cmscert.pki.facts import load, public_key
+
+EC_MIDDLE = 256
+EC_LARGE = 384
 
 
 def signature_holds(child: bytes, issuer: bytes) -> bool:
@@ -38,3 +42,10 @@ def signature_holds(child: bytes, issuer: bytes) -> bool:
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
+
+
+def digest_for(key_type: str, key_bits: int) -> SHA256 | SHA384 | SHA512 | None:
+    """Return the hash that goes with a key that signs: as strong as an EC key, SHA-256 for RSA, none for Ed25519."""
+    if key_type == "ec":
+        return SHA256() if key_bits <= EC_MIDDLE else SHA384() if key_bits <= EC_LARGE else SHA512()
+    return None if key_type.startswith("ed") else SHA256()

@@ -214,3 +214,11 @@ def test_openssl_reads_the_key_that_is_uploaded(
     public = form[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     assert openssl("pkey", "-in", "key", "-pubout", key=key.pem()).stdout == public
+
+
+def test_signs_without_showing_itself(rsa_node: Issued) -> None:
+    """The signer makes signatures of the very key, and the key is not shown by it."""
+    key = rsa_node.key
+
+    assert key.signer().public_key() == rsa_node.key_pair.public_key()
+    assert "BEGIN" not in repr(key)

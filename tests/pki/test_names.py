@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cmscert.pki.names import covers, in_san, missing_names
+from cmscert.pki.names import canonical, covers, in_san, missing_names
 from cmscert.testing.ca import ThrowAwayCa, self_signed
 
 SANS = (
@@ -84,3 +84,18 @@ def test_missing_names_keep_their_order(issuing: ThrowAwayCa) -> None:
     made = issuing.issue("a.example.com", ("a.example.com",)).certificate
 
     assert missing_names(made, ("c.x", "a.example.com", "b.x", "c.x")) == ("c.x", "b.x")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Core1.Example.com.", "core1.example.com"),
+        ("ops@EXAMPLE.com", "ops@example.com"),
+        ("[fd00:0::1]", "fd00::1"),
+        (" urn://X ", "urn://X"),
+        ("bücher.example.com", "xn--bcher-kva.example.com"),
+    ],
+)
+def test_one_form(one: str, other: str) -> None:
+    """Two ways to write a name have one form."""
+    assert canonical(one) == canonical(other) == other
