@@ -49,18 +49,18 @@ def minting(outline: Outline, database: DatabaseOutline) -> Minting | None:
 
 
 def unhandled(outline: Outline) -> Iterator[Unhandled]:
-    """Yield the clusters whose material comes neither from files nor from the CA built into CMS alone."""
+    """Yield the clusters of which the CA built into CMS makes a part and not the whole."""
     for database in outline.databases:
         if minting(outline, database) is not None:
             continue
-        makers: dict[str, list[str]] = {}
-        for what, issuer in _issued(outline, database):
-            built_in = issuer in outline.issuers and outline.issuers[issuer].type == "cms_ca"
-            maker = "made by the CA built into CMS" if built_in else "obtained by an issuer"
-            makers.setdefault(maker, []).append(what)
-        parts = [f"{', '.join(dict.fromkeys(names))}: {maker}, {_NOT_YET}" for maker, names in makers.items()]
-        if parts:
-            yield Unhandled(path=f"databases.{database.name}", message="; ".join(parts))
+        made = [what for what, issuer in _issued(outline, database) if _built_in(outline, issuer)]
+        if made:
+            message = f"{', '.join(made)}: made by the CA built into CMS, {_NOT_YET} unless it makes everything"
+            yield Unhandled(path=f"databases.{database.name}", message=message)
+
+
+def _built_in(outline: Outline, issuer: str) -> bool:
+    return issuer in outline.issuers and outline.issuers[issuer].type == "cms_ca"
 
 
 def _members(checking: Checking, name: str, form: DatabaseForm, seen: dict[str, str]) -> None:

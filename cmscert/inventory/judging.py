@@ -77,9 +77,7 @@ class Judging:
                 continue
             material = self.wanted.shelf.materials.get((name, outline.server))
             if material is not None:
-                for finding in self._check(outline, material, place):
-                    message = f"{outline.certificate_path}: {finding.message}"
-                    self._note(outline.keys, finding.reason, message, finding.severity, f"{place.name} on {server}")
+                self._judge(outline, material, place, server)
         for database in self.outline.databases:
             self._cluster(database)
         for name in self.outline.unused:
@@ -89,6 +87,18 @@ class Judging:
             suffix = f", for {where[0]}" if where else ""
             suffix += f" and {len(where) - 1} more" if len(where) > 1 else ""
             self.checking.add(keys, message + suffix, reason=reason, key=True, severity=severity)
+
+    def _judge(self, outline: CertificateOutline, material: Material, place: Place, server: str) -> None:
+        for finding in self._check(outline, material, place):
+            if outline.issuer is None:
+                message = f"{outline.certificate_path}: {finding.message}"
+            elif finding.severity == "error" or self._strict:
+                # No person can mend it: the next `renew` does, and until then there is nothing to deploy.
+                self.wanted.shelf.refuse((outline.name, outline.server), f"issuer {outline.issuer}: {finding.message}")
+                return
+            else:
+                message = f"from issuer {outline.issuer}: {finding.message}"
+            self._note(outline.keys, finding.reason, message, finding.severity, f"{place.name} on {server}")
 
     def _note(self, keys: Keys, reason: str, message: str, severity: Severity, place: str) -> None:
         worse: Severity = "error" if self._strict else severity

@@ -12,6 +12,7 @@ from cmscert.inventory.build import read_checked, refusal
 from cmscert.inventory.judging import Judging
 from cmscert.inventory.material import Shelf
 from cmscert.inventory.outline import Outline
+from cmscert.inventory.supplies import Supplies, Supply, no_supplies
 from cmscert.inventory.wanted import Wanted
 from cmscert.model.desired import Desired
 from cmscert.model.login import Login
@@ -40,14 +41,16 @@ def read_outline(path: Path) -> Outline:
     return checked.outline
 
 
-def load(path: Path, *, now: datetime) -> Loaded:
+def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
     """Read an inventory, its certificates, keys and bundles, and check all of it at a moment (aware UTC).
 
+    ``supply``: returns what issuers delivered; it is asked only when the inventory itself is right.
     Passphrases of keys are looked up; login secrets are not. Raises InputError with every fault.
     """
     checked = read_checked(path)
     outline, checking = checked.outline, checked.checking
-    shelf = Shelf(outline=outline, checking=checking)
+    supplies = Supplies() if checking.faults else supply(outline)
+    shelf = Shelf(outline=outline, checking=checking, supplies=supplies)
     shelf.fill()
     wanted = Wanted(outline, shelf)
     Judging(outline=outline, checking=checking, wanted=wanted, at=now).judge()
@@ -63,6 +66,7 @@ def load(path: Path, *, now: datetime) -> Loaded:
             inventory_sha256=shelf.digest(),
             unhandled=wanted.unhandled(),
             databases=wanted.databases(),
+            awaited=wanted.awaited(),
         ),
         keys=shelf.keys,
         logins={server.name: server.login for server in outline.servers},

@@ -12,6 +12,7 @@ from cmscert.inventory.checking import Checking
 from cmscert.inventory.outline import CertificateOutline, Keys, Outline
 from cmscert.inventory.secrets import resolve
 from cmscert.inventory.sources import MATERIAL_LIMIT, Unreadable, read_bytes
+from cmscert.inventory.supplies import Obtained, Supplies, Use
 from cmscert.model.desired import Material
 from cmscert.model.login import SecretRef
 from cmscert.pki.certificate import Certificate
@@ -19,29 +20,45 @@ from cmscert.pki.chain import build_chain
 from cmscert.pki.keys import PrivateKey, read_key
 from cmscert.pki.pem import read_certificates
 
-Use = tuple[str, str | None]
-"""A certificate's name and the server it is for; None when it is shared."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Shelf:
-    """All material of an outline. What could not be loaded is missing here, and a fault in ``checking``."""
+    """All material of an outline.
+
+    What could not be loaded from files is missing here, and a fault in ``checking``. What an issuer has not delivered,
+    or delivered and is no longer fit, is missing too, and ``owed`` says why.
+    """
 
     outline: Outline
     checking: Checking
+    supplies: Supplies = field(default_factory=Supplies)
     bundles: dict[str, tuple[Certificate, ...]] = field(default_factory=dict)
     materials: dict[Use, Material] = field(default_factory=dict)
     keys: dict[str, PrivateKey] = field(default_factory=dict)
+    owed: dict[Use, str] = field(default_factory=dict)
     _public: list[list[object]] = field(default_factory=list)
     _passphrases: dict[SecretRef, bytes | None] = field(default_factory=dict)
 
     def fill(self) -> None:
-        """Load everything that stands in files."""
-        for name in self.outline.bundles:
-            self._load_bundle(name)
+        """Load everything that stands in files, and take over what issuers delivered."""
+        for name, bundle in self.outline.bundles.items():
+            if bundle.issuer is None:
+                self._load_bundle(name)
+            elif bundle.issuer in self.supplies.issuers:
+                self._keep_bundle(name, self.supplies.issuers[bundle.issuer])
         for use, certificate in self.outline.certificates.items():
             if certificate.issuer is None:
                 self._load_certificate(use, certificate)
+            elif use in self.supplies.obtained:
+                self._take_over(use, certificate, self.supplies.obtained[use])
+            else:
+                asks = f"issuer {certificate.issuer} has not been asked for it: run cmscert renew"
+                self.owed[use] = self.supplies.waiting.get(use, asks)
+
+    def refuse(self, use: Use, why: str) -> None:
+        """Do without what an issuer delivered: it is not fit any more, and ``renew`` gets another one."""
+        del self.materials[use]
+        self.owed[use] = f"{why}: run cmscert renew"
 
     def digest(self) -> str:
         """Return the SHA-256 over the inventory and its public material; where the folder lies does not count."""
@@ -50,15 +67,17 @@ class Shelf:
 
     def _load_bundle(self, name: str) -> None:
         found: list[Certificate] = []
-        bundle = self.outline.bundles[name]
-        whole = bundle.issuer is None
-        for number, path in enumerate(bundle.paths):
+        whole = True
+        for number, path in enumerate(self.outline.bundles[name].paths):
             loaded = self._certificates(("bundles", name, number), path, None)
             whole = whole and loaded is not None
             found.extend(loaded or ())
         if whole:
-            self.bundles[name] = tuple(found)
-            self._public.append(["bundle", name, *(one.sha256 for one in found)])
+            self._keep_bundle(name, tuple(found))
+
+    def _keep_bundle(self, name: str, certificates: tuple[Certificate, ...]) -> None:
+        self.bundles[name] = certificates
+        self._public.append(["bundle", name, *(one.sha256 for one in certificates)])
 
     def _load_certificate(self, use: Use, outline: CertificateOutline) -> None:
         if outline.certificate_path is None or outline.key_path is None:
@@ -70,18 +89,37 @@ class Shelf:
         if found is None or key is None:
             return
         leaf = next((one for one in found if one.spki_sha256 == key.spki_sha256), found[0])
-        pile = (*found, *self.bundles.get(outline.chain or "", ()))
         self.keys[key.spki_sha256] = key
+        self._keep(use, outline, (leaf, *(one for one in found if one != leaf)), key.spki_sha256)
+        self._compare(outline, key)
+
+    def _take_over(self, use: Use, outline: CertificateOutline, obtained: Obtained) -> None:
+        leaf = obtained.chain[0]
+        if obtained.key is not None:
+            self.keys[leaf.spki_sha256] = obtained.key
+        self._keep(use, outline, obtained.chain, leaf.spki_sha256, device_key=obtained.device_key)
+
+    def _keep(
+        self,
+        use: Use,
+        outline: CertificateOutline,
+        found: tuple[Certificate, ...],
+        spki: str,
+        *,
+        device_key: str | None = None,
+    ) -> None:
+        """Keep a certificate, leaf first, with the chain that can be built for it."""
+        leaf = found[0]
         self.materials[use] = Material(
             certificate=outline.name,
             leaf=leaf,
-            chain=build_chain(leaf, pile),
-            spki=key.spki_sha256,
+            chain=build_chain(leaf, (*found, *self.bundles.get(outline.chain or "", ()))),
+            spki=spki,
             naming=outline.naming,
             declared=outline.declared,
+            device_key=device_key,
         )
-        self._public.append(["certificate", *use, key.spki_sha256, *(one.sha256 for one in found)])
-        self._compare(outline, key)
+        self._public.append(["certificate", *use, spki, *(one.sha256 for one in found)])
 
     def _compare(self, outline: CertificateOutline, key: PrivateKey) -> None:
         wanted = outline.key_type or key.key_type, outline.key_bits or key.key_bits

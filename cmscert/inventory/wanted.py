@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cmscert.inventory.databases import minting, unhandled
-from cmscert.inventory.document import draw
 from cmscert.inventory.material import Shelf
-from cmscert.inventory.outline import DatabaseOutline, Keys, Outline, ServerOutline, SlotOutline
+from cmscert.inventory.outline import DatabaseOutline, Outline, ServerOutline, SlotOutline
 from cmscert.inventory.slots import identity_slots, slots_of
 from cmscert.model.desired import (
+    Awaited,
     Bundle,
     Material,
     Unhandled,
@@ -23,18 +23,16 @@ from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import ordered
 
-_ISSUED = "obtained by an issuer, which this release does not do yet"
-_SHOWN = 3
 _BUNDLE_NAME = 51  # with -12345678.crt 64, the longest name on a node
 
 
 @dataclass(slots=True)
 class Wanted:
-    """Resolves slots. A slot that leans on something not handled yet, or not loaded, is left out."""
+    """Resolves slots. A slot that leans on something that an issuer owes, or that was not loaded, is left out."""
 
     outline: Outline
     shelf: Shelf
-    _left_out: dict[tuple[Keys, str], list[str]] = field(default_factory=dict)
+    _awaited: dict[tuple[str, str], Awaited] = field(default_factory=dict)
     _bundles: dict[tuple[str, ...], Bundle | None] = field(default_factory=dict)
     _leaves: dict[str, Bundle | None] = field(default_factory=dict)
 
@@ -50,23 +48,24 @@ class Wanted:
                 labels=server.labels,
                 database_address=server.database_address,
                 slots=tuple(wanted for slot in server.slots if (wanted := self._slot(server, slot)) is not None),
+                pending=self.shelf.supplies.pending.get(server.name, ()),
             )
             for server in self.outline.servers
         )
 
-    def unhandled(self) -> tuple[Unhandled, ...]:
-        """Return what had to be left out, in the order in which it was met; call it after ``servers``."""
-        found = [
-            Unhandled(path=draw(keys), message=f"{message}; left out: {_few(places)}")
-            for (keys, message), places in self._left_out.items()
-        ]
-        return (*found, *unhandled(self.outline))
+    def awaited(self) -> tuple[Awaited, ...]:
+        """Return the slots that were left out because an issuer owes something; call it last."""
+        return tuple(self._awaited.values())
 
     def databases(self) -> tuple[WantedDatabase, ...]:
         """Return what the database clusters must hold; one that is not handled, or not loaded, is left out."""
         left_out = {one.path for one in unhandled(self.outline)}
         found = [self._database(one) for one in self.outline.databases if f"databases.{one.name}" not in left_out]
         return tuple(one for one in found if one is not None)
+
+    def unhandled(self) -> tuple[Unhandled, ...]:
+        """Return what this release does not do yet."""
+        return tuple(unhandled(self.outline))
 
     def material(self, name: str | None, server: str) -> Material | None:
         """Return the material of a certificate for a server; None when it was not loaded."""
@@ -89,7 +88,7 @@ class Wanted:
 
     def _slot(self, server: ServerOutline, slot: SlotOutline) -> WantedSlot | None:
         found = slots_of(server.release).get(slot.slot)
-        if found is None or not self._handled(server, slot):
+        if found is None or self._owed(server, slot):
             return None
         if isinstance(found[1], IdentitySlot):
             return self._identity(server, slot, found[1])
@@ -123,6 +122,8 @@ class Wanted:
                 interface=outline.interface,
                 minting=made,
             )
+        if self._cluster_owed(outline):
+            return None
         ca = self.bundle(outline.ca)
         server = {name: self.material(outline.server, name) for name in outline.nodes}
         client = {name: self.material(outline.client, name) for name in (*outline.nodes, *outline.clients)}
@@ -163,49 +164,45 @@ class Wanted:
             if slot.certificate is not None and slot.slot in slots
         ]
 
-    def _handled(self, server: ServerOutline, slot: SlotOutline) -> bool:
-        """Tell whether everything that a slot leans on comes from files, and note what does not."""
-        place = f"{slot.slot} on {server.name}"
-        handled = self._certificate_handled(server, slot, place)
-        bundles = (*slot.trust, *(() if slot.bundle is None else (slot.bundle,)))
-        for name in bundles:
-            handled = self._bundle_handled(name, place) and handled
-        if slot.leaves_of is not None and any(
-            not self._from_files(one.certificate or "", holder) for holder, one in self._holders(slot.leaves_of)
-        ):
-            self._leave_out(slot.keys, f"needs leaf certificates of {slot.leaves_of} that are {_ISSUED}", place)
-            handled = False
-        return handled
-
-    def _certificate_handled(self, server: ServerOutline, slot: SlotOutline, place: str) -> bool:
-        if slot.certificate is None or self._from_files(slot.certificate, server):
-            return True
-        form = self.outline.certificate(slot.certificate, server.name)
-        if form.issuer is not None:
-            self._leave_out(form.keys, _ISSUED, place)
+    def _owed(self, server: ServerOutline, slot: SlotOutline) -> bool:
+        """Tell whether an issuer owes something that a slot leans on, and note it."""
+        owed = self._certificate_owed(slot.certificate, server.name)
+        for name in (*slot.trust, *(() if slot.bundle is None else (slot.bundle,))):
+            owed = owed or self._bundle_owed(name)
+        for holder, one in self._holders(slot.leaves_of) if slot.leaves_of is not None else ():
+            owed = owed or self._certificate_owed(one.certificate, holder.name)
+        if owed is None:
             return False
-        return self._bundle_handled(form.chain or "", place)
+        self._note(server.name, slot.slot, owed)
+        return True
 
-    def _from_files(self, name: str, server: ServerOutline) -> bool:
-        """Tell whether a certificate and its chain come from files; what is not declared is a fault, not this."""
-        try:
-            form = self.outline.certificate(name, server.name)
-        except KeyError:
-            return True
-        chain = self.outline.bundles.get(form.chain or "")
-        return form.issuer is None and (chain is None or chain.issuer is None)
+    def _cluster_owed(self, outline: DatabaseOutline) -> bool:
+        owed = self._bundle_owed(outline.ca)
+        for name in outline.nodes:
+            owed = owed or self._certificate_owed(outline.server, name)
+        for name in (*outline.nodes, *outline.clients):
+            owed = owed or self._certificate_owed(outline.client, name)
+        if owed is None:
+            return False
+        self._note(outline.primary, f"database/{outline.name}", owed)
+        return True
 
-    def _bundle_handled(self, name: str, place: str) -> bool:
+    def _certificate_owed(self, name: str | None, server: str) -> tuple[str, str] | None:
+        """Return what an issuer owes for a certificate on a server: (name, why)."""
+        for use in ((name or "", server), (name or "", None)):
+            if use in self.shelf.owed:
+                return use[0], self.shelf.owed[use]
+            outline = self.outline.certificates.get(use)
+            if outline is not None:
+                return self._bundle_owed(outline.chain or "")
+        return None
+
+    def _bundle_owed(self, name: str) -> tuple[str, str] | None:
         bundle = self.outline.bundles.get(name)
-        if bundle is None or bundle.issuer is None:
-            return True
-        self._leave_out(("bundles", name), _ISSUED, place)
-        return False
+        if bundle is None or bundle.issuer is None or name in self.shelf.bundles:
+            return None
+        return name, f"issuer {bundle.issuer} has delivered nothing yet: run cmscert renew"
 
-    def _leave_out(self, keys: Keys, message: str, place: str) -> None:
-        self._left_out.setdefault((keys, message), []).append(place)
-
-
-def _few(places: list[str]) -> str:
-    more = len(places) - _SHOWN
-    return ", ".join(places[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    def _note(self, server: str, slot: str, owed: tuple[str, str]) -> None:
+        certificate, why = owed
+        self._awaited[server, slot] = Awaited(server=server, slot=slot, certificate=certificate, why=why)

@@ -210,7 +210,7 @@ def test_the_ca_built_into_cms_makes_one_pair(shipped: Shipped) -> None:
 
 
 def test_material_that_is_partly_issued(folder: Folder) -> None:
-    """One certificate from an issuer is enough to leave the whole cluster alone."""
+    """One certificate that an issuer owes holds the whole cluster up."""
     text = CLUSTER.replace(
         'chain: dbca, files: {certificate: "pki/s-{name}.crt", key: "pki/s-{name}.key"}', "chain: dbca, issuer: lab"
     )
@@ -218,6 +218,17 @@ def test_material_that_is_partly_issued(folder: Folder) -> None:
     desired = folder.write(text).mint().load().desired
 
     assert desired.databases == ()
-    assert [(one.path, one.message) for one in desired.unhandled] == [
-        ("databases.main", "certificate dbserver: obtained by an issuer, which this release does not do yet")
-    ]
+    assert [(one.slot, one.certificate) for one in desired.awaited] == [("database/main", "dbserver")]
+
+
+def test_material_that_the_built_in_ca_makes_in_part(folder: Folder) -> None:
+    """A cluster of which the CA built into CMS makes one certificate only is left alone, and that is said."""
+    text = CLUSTER.replace(
+        'chain: dbca, files: {certificate: "pki/s-{name}.crt", key: "pki/s-{name}.key"}', "chain: dbca, issuer: own"
+    ).replace("{fqdn}", "db.example.com")
+    text += "issuers: {own: {type: cms_ca, server: core1, basename: dbca, common_name: example.com}}\n"
+    desired = folder.write(text).mint().load().desired
+
+    assert desired.databases == ()
+    assert [one.path for one in desired.unhandled] == ["databases.main"]
+    assert "certificate dbserver: made by the CA built into CMS" in desired.unhandled[0].message
