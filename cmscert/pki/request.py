@@ -86,7 +86,10 @@ def alternative_names(common_name: str, sans: Iterable[str]) -> tuple[str, ...]:
     names = tuple(sans)
     if not names and is_host(common_name) and "." not in common_name:
         return ()
-    return tuple({canonical(name): name for name in reversed((common_name, *names))}.values())[::-1]
+    found: dict[str, str] = {}
+    for name in (common_name, *names):
+        found.setdefault(canonical(name), name)
+    return tuple(found.values())
 
 
 def make_request(
