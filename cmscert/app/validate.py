@@ -27,4 +27,5 @@ def validate(inventory: Path, *, now: datetime) -> Validation:
         databases=len(desired.databases),
         warnings=loaded.warnings,
         unhandled=desired.unhandled,
+        awaited=desired.awaited,
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cmscert.errors import Fault
 from cmscert.model.database import DatabaseState
-from cmscert.model.desired import Unhandled, WantedSlot
+from cmscert.model.desired import Awaited, Unhandled, WantedSlot
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Drift, Notice
@@ -28,6 +28,7 @@ class Validation:
     databases: int = 0
     warnings: tuple[Fault, ...] = ()
     unhandled: tuple[Unhandled, ...] = ()
+    awaited: tuple[Awaited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,7 @@ def validate_document(validation: Validation) -> Document:
             "valid": True,
             "warnings": [fault_row(fault) for fault in validation.warnings],
             "unhandled": [asdict(each) for each in validation.unhandled],
+            "awaited": [asdict(each) for each in validation.awaited],
             "summary": {
                 "servers": validation.servers,
                 "slots": validation.slots,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from cmscert.errors import Fault
 from cmscert.model.database import DatabaseState
+from cmscert.model.desired import Awaited
 from cmscert.model.observed import Binding
 from cmscert.model.readings import Absent, Known, Reading, Unread
 from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
@@ -64,7 +66,20 @@ def validate_text(validation: Validation, *, width: int = 80, colour: bool = Fal
     if validation.unhandled:
         rows = [(words(each.path, "slot"), words(each.message)) for each in validation.unhandled]
         parts.extend((heading("Not handled by this release"), labelled(rows, indent=2)))
+    if validation.awaited:
+        rows = [
+            (words(certificate, "slot"), words(f"{why}; for {listed(places, most=MOST_NAMES)}"))
+            for (certificate, why), places in _by_certificate(validation.awaited).items()
+        ]
+        parts.extend((heading("Not issued yet"), labelled(rows, indent=2)))
     return draw(*parts, width=width, colour=colour)
+
+
+def _by_certificate(awaited: Iterable[Awaited]) -> dict[tuple[str, str], list[str]]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in awaited:
+        found.setdefault((each.certificate, each.why), []).append(f"{each.slot} on {each.server}")
+    return found
 
 
 def fault_line(fault: Fault) -> Text:

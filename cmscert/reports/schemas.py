@@ -128,6 +128,7 @@ PLAN = _record(
     inventory_sha256=TEXT,
     select=TEXTS,
     basis=_by_name(TEXT),
+    basis_parts=_by_name(_by_name(TEXT)),
     releases=_by_name(TEXT),
     complete=FLAG,
     unread=UNREAD,
@@ -178,6 +179,7 @@ VALIDATE = _record(
     valid={"const": True},
     warnings=_several(FAULT),
     unhandled=_several(_record(path=TEXT, message=TEXT)),
+    awaited=_several(_record(server=TEXT, slot=TEXT, certificate=TEXT, why=TEXT)),
     summary=_record(servers=COUNT, slots=COUNT, certificates=COUNT, databases=COUNT),
 )
 CERTIFICATE = _record(

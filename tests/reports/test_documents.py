@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from cmscert.errors import Fault, InputError, StalePlan, Unreachable
 from cmscert.mmp.services import SERVICES
-from cmscert.model.desired import Bundle, Material, Unhandled, WantedIdentity, WantedTrust
+from cmscert.model.desired import Awaited, Bundle, Material, Unhandled, WantedIdentity, WantedTrust
 from cmscert.model.events import RunResult, StepResult
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
@@ -245,6 +245,10 @@ def validation() -> Validation:
             ),
         ),
         unhandled=(Unhandled(path="databases.main", message="a plan does not handle databases yet"),),
+        awaited=tuple(
+            Awaited(server=name, slot="webadmin", certificate="node", why="waits for a signature")
+            for name in ("core1", "core2")
+        ),
     )
 
 
@@ -256,7 +260,7 @@ def test_validation_reads_as_written(golden: Golden) -> None:
 
 def test_calm_validation_is_one_line() -> None:
     """Without warnings there is one line."""
-    calm = replace(validation(), warnings=(), unhandled=())
+    calm = replace(validation(), warnings=(), unhandled=(), awaited=())
 
     assert validate_text(calm) == "Inventory of example is valid: 6 servers, 20 slots, 9 certificates\n"
     clustered = replace(calm, databases=1)
