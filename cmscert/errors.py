@@ -20,6 +20,7 @@ file, and say the next thing to do (``hint``)::
     │   ├── LockHeld
     │   └── NotConfirmed
     ├── SecretError                a secret reference could not be resolved
+    ├── IssuerError                an issuer did not answer, refused, or delivered what cannot be used
     ├── JournalError               the journal could not be written: nothing more is sent
     └── LabError                   the simulated fleet could not be started
 """
@@ -27,6 +28,7 @@ file, and say the next thing to do (``hint``)::
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 Severity = Literal["error", "warning"]
@@ -162,6 +164,23 @@ class SecretError(CmscertError):
     """A secret reference could not be resolved."""
 
     reason = "secret"
+
+
+class IssuerError(CmscertError):
+    """An issuer did not answer, refused, or delivered what cannot be used; other certificates go on.
+
+    ``certificate``: as people call it (``node for core1``). ``wait``: how long the issuer asks to be left alone.
+    """
+
+    reason = "issuer"
+
+    def __init__(
+        self, certificate: str, issuer: str, message: str, *, hint: str | None = None, wait: timedelta | None = None
+    ) -> None:
+        super().__init__(f"{certificate}: issuer {issuer}: {message}", hint=hint)
+        self.certificate = certificate
+        self.issuer = issuer
+        self.wait = wait
 
 
 class JournalError(CmscertError):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from cmscert.errors import (
     CmscertError,
     InputError,
+    IssuerError,
     JournalError,
     LabError,
     NodeError,
@@ -32,7 +33,8 @@ EXIT_CODES: dict[int, str] = {
     BUG: "a bug: a report file was written, its path is printed",
     USAGE: "wrong usage",
     INPUT: "invalid input: inventory, certificate, key, bundle, plan file",
-    NODE: "a node could not be reached, or refused login, or showed another host key, or could not be read",
+    NODE: "a node could not be reached, or refused login, or showed another host key, or could not be read; "
+    "renew: an issuer failed",
     CHANGES: "plan --detailed-exitcode: changes are pending",
     DRIFT: "drift: drift found",
     REFUSED: "refused before anything was changed: a guard, a lock, a stale plan, no confirmation",
@@ -49,6 +51,7 @@ ERROR_CODES: tuple[tuple[type[CmscertError], int], ...] = (
     (InputError, INPUT),
     (SecretError, INPUT),
     (NodeError, NODE),
+    (IssuerError, NODE),
     (RefusedError, REFUSED),
     (JournalError, REFUSED),
     (LabError, INPUT),

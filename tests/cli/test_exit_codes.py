@@ -70,6 +70,7 @@ CASES: dict[str, int] = {
     "LockHeld": 7,
     "NotConfirmed": 7,
     "SecretError": 3,
+    "IssuerError": 4,
     "JournalError": 7,
     "LabError": 3,
     "CmscertError": 1,
@@ -87,6 +88,8 @@ def made(kind: type[CmscertError]) -> CmscertError:
     """Make an error of a class."""
     if issubclass(kind, InputError):
         return kind([Fault(message="x")])
+    if issubclass(kind, errors.IssuerError):
+        return kind("node for core1", "lab", "x")
     return kind("core1", "x") if issubclass(kind, errors.NodeError) else kind("x")
 
 
