@@ -15,7 +15,9 @@ from datetime import datetime
 from cmscert.apply.backups import Keep
 from cmscert.apply.database_readback import NOT_SHOWN, is_silent, same_command, short_of
 from cmscert.apply.minting import copy, mint
+from cmscert.apply.questions import behind
 from cmscert.apply.readback import Shortfall, Sleep, until_right
+from cmscert.apply.saved import Save
 from cmscert.apply.sending import Attempt, Material, Scribe, send
 from cmscert.errors import AnswerTimeout, ConnectionLost, JournalError, NodeError, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.database import DATABASE_STATUS, backup_files
@@ -61,11 +63,15 @@ STALE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """What outlives a run: the backups, and the note about who held the data. All raise JournalError."""
+    """What outlives a run: the backups, and the note about who held the data. All raise JournalError.
+
+    ``save``: keeps the public files that are overwritten.
+    """
 
     keep: Keep
     remember: Callable[[FormerPrimary], None]
     forget: Callable[[str], None]
+    save: Save | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -247,7 +253,7 @@ class DatabaseTurns:
         line, scribe = Line(text=DATABASE_STATUS.typed, command=DATABASE_STATUS), replace(scribe, server=name)
         scribe.sending(line)
         try:
-            reply = await self._membership.sessions[name].ask(DATABASE_STATUS)
+            reply = await behind(self._membership.sessions[name]).ask(DATABASE_STATUS)
         except NodeError as error:
             return Unread(why(error))
         scribe.received(line, reply.shown, reply.seconds)

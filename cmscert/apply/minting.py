@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cmscert.apply.questions import behind
 from cmscert.apply.sending import Attempt, Material, Scribe, digest, send
 from cmscert.errors import InputError, StoreRefused, UnexpectedAnswer
 from cmscert.model.plan import CopyFile, MintDatabase
@@ -48,7 +49,7 @@ async def copy(
     get, put = attempt.lines
     scribe.sending(get)
     attempt.sent += 1
-    content = await source.read_file(action.file)
+    content = await behind(source).read_file(action.file)
     if content is None:
         raise StoreRefused(session.server, f"there is no {action.file} on {action.source}")
     scribe.received(get, f"{len(content)} bytes", 0.0)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from cmscert.errors import StoreRefused, UnexpectedAnswer
+from cmscert.apply.questions import behind
+from cmscert.apply.saved import Save
+from cmscert.errors import JournalError, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.lines import Line
 from cmscert.mmp.replies import is_unknown_command, read_match, read_verify, verdict
 from cmscert.model.commands import Command, Effect, Reply
@@ -57,10 +59,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What is uploaded. ``contents``: public bytes by ``sha256:…``. ``keys``: by the hash of their public half."""
+    """What is uploaded. ``contents``: public bytes by ``sha256:…``. ``keys``: by the hash of their public half.
+
+    ``save``: keeps what is about to be overwritten on a server, where that is public.
+    """
 
     contents: Mapping[str, bytes]
     keys: Mapping[str, PrivateKey]
+    save: Save | None = None
 
     def fault(self, action: PutFile) -> str | None:
         """Say why the bytes of an upload cannot be had; None when they can."""
@@ -104,8 +110,9 @@ async def send(session: WriteSession, action: Action, attempt: Attempt, *, mater
     """Send all lines of an action, in order; stop at the first that fails.
 
     Raises NodeError; UnexpectedAnswer for a FAILURE line, an unknown command, or a check that says no. ``attempt``
-    tells how far it came.
+    tells how far it came. Every line is written down here, so a session that notes questions is not needed.
     """
+    session = behind(session)
     moves = _transfers(action)
     held = b""
     for line in attempt.lines:
@@ -136,12 +143,21 @@ async def _moved(
         got = await session.read_file(name)
         if got is None:
             raise StoreRefused(session.server, f"there is no file {name} to copy")
+        if isinstance(action, SaveFile) and material.save is not None:
+            _saved(session.server, name, got, material.save)
         return got
     else:
         content = material.bytes_of(action) if isinstance(action, PutFile) else held
         attempt.put[name] = digest(content)
         await session.put_file(name, content)
     return b""
+
+
+def _saved(server: str, name: str, content: bytes, save: Save) -> None:
+    try:
+        save(server, name, content)
+    except JournalError as error:  # nothing is overwritten yet: a step that fails, not a run that breaks off
+        raise StoreRefused(server, error.message, hint=error.hint) from error
 
 
 def _transfers(action: Action) -> Iterator[Transfer]:

@@ -27,20 +27,23 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
         case StepStarted():
             word = "undoing" if event.undoing else "starting"
             return None if event.server == FLEET else f"{event.server}: {event.step} {word}: {safe(event.what)}"
-        case CommandSent():
-            return f"{event.server}: {event.step} $ {safe(event.typed)}" if verbose else None
-        case ReplyReceived():
-            text = safe(event.shown.strip()) or "(no answer)"
-            return f"{event.server}: {event.step} > {text}" if verbose else None
-        case Asked():
-            text = safe(event.shown.strip()) or "(no answer)"
-            return f"{event.server}: ? {safe(event.typed)} > {text}" if verbose else None
+        case CommandSent() | ReplyReceived() | Asked():
+            return _exchange(event) if verbose else None
         case StepEnded():
             why = f": {safe(event.why)}" if event.why else ""
             return None if event.server == FLEET else f"{event.server}: {event.step} {OUTCOMES[event.outcome]}{why}"
         case RunEnded():
             why = f": {safe(event.why)}" if event.why else ""
             return f"run {event.run} {event.result}{why}"
+
+
+def _exchange(event: CommandSent | ReplyReceived | Asked) -> str:
+    if isinstance(event, CommandSent):
+        return f"{event.server}: {event.step} $ {safe(event.typed)}"
+    text = safe(event.shown.strip()) or "(no answer)"
+    if isinstance(event, Asked):
+        return f"{event.server}: ? {safe(event.typed)} > {text}"
+    return f"{event.server}: {event.step} > {text}"
 
 
 class PlainProgress:

@@ -61,7 +61,7 @@ async def test_independent_servers_run_side_by_side(toy: ToyRun) -> None:
     toy.add("edge1", "turn")
     toy.add("edge2", "turn")
     await toy.run(toy.bind("s1", "edge1", "turn"), toy.bind("s2", "edge2", "turn"))
-    kinds = [(event.kind, event.step) for event in toy.events[1:-1]]
+    kinds = [(event.kind, getattr(event, "step", None)) for event in toy.events[1:-1]]
     assert kinds.index(("step-started", "s2")) < kinds.index(("step-ended", "s1"))
 
 
