@@ -139,7 +139,7 @@ async def observe(
 ) -> Sighted:
     """Read every server at once. ``members``: servers that are asked about their database."""
     failures = dict(reached.failures)
-    extra = related_services(SERVICES, (slot.slot for server in desired.servers for slot in server.slots))
+    extra = related_services(SERVICES, (slot for server in desired.servers for slot in server.slots_seen))
 
     async def one(server: WantedServer) -> ObservedServer:
         if server.name in failures:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from cmscert.model.names import Release
+from cmscert.model.observed import Binding
 from cmscert.pki.certificate import Certificate
 
 Naming = Literal["new", "fixed"]
@@ -78,11 +79,26 @@ WantedSlot = WantedIdentity | WantedTrust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAt:
+    """A slot that is read, and probed, although nothing need be wanted of it: a rollback looks at what a run touched.
+
+    ``tag``, ``address`` and ``port``: as in ``WantedIdentity``. ``bindings``: what was bound and may be bound again:
+    these files are read, and the server is asked whether their keys and certificates belong together.
+    """
+
+    slot: str
+    tag: str | None = None
+    address: str | None = None
+    port: int | None = None
+    bindings: tuple[Binding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WantedServer:
     """One CMS node of the inventory.
 
     ``release``: what the inventory says, None when it leaves it open. ``pending``: files of requests that await a
-    signature (keys made on the server): never removed.
+    signature (keys made on the server): never removed. ``looked_at``: what is read besides what is wanted.
     """
 
     name: str
@@ -94,6 +110,12 @@ class WantedServer:
     database_address: str | None = None
     slots: tuple[WantedSlot, ...] = ()
     pending: tuple[str, ...] = ()
+    looked_at: tuple[LookedAt, ...] = ()
+
+    @property
+    def slots_seen(self) -> tuple[str, ...]:
+        """The names of all slots that are read, wanted ones first."""
+        return tuple(dict.fromkeys(slot.slot for slot in (*self.slots, *self.looked_at)))
 
     def slot(self, name: str) -> WantedSlot | None:
         """Return what is wanted in a slot, or None when the inventory leaves it alone."""

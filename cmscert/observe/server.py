@@ -22,7 +22,7 @@ from cmscert.mmp.screens import read_screen
 from cmscert.model.database import DatabaseState
 from cmscert.model.desired import WantedIdentity, WantedServer
 from cmscert.model.names import Release, service_of
-from cmscert.model.observed import ObservedServer, ServiceState, StoredFile
+from cmscert.model.observed import Binding, ObservedServer, ServiceState, StoredFile
 from cmscert.model.readings import ABSENT, NOT_ASKED, Known, Reading, Unread
 from cmscert.model.services import Service, ServiceTable, rows_for
 from cmscert.observe.asking import Ear, attempt, finish, together
@@ -102,7 +102,7 @@ class _Look:
 
     async def all(self, extra: frozenset[str], *, database: bool) -> ObservedServer:
         fixed = any(isinstance(slot, WantedIdentity) and slot.material.naming == "fixed" for slot in self.wanted.slots)
-        names = {service_of(slot.slot) for slot in self.wanted.slots} | extra
+        names = set(map(service_of, self.wanted.slots_seen)) | extra
         if fixed:
             names |= {row.name for row in self.table}
         first = await self._first(names, database=database)
@@ -192,7 +192,9 @@ class _Look:
     async def _second(self, first: _First, *, everything: bool) -> ObservedServer:
         """Read what the first answers name, all at once."""
         own = _public(own_files(first.listed or ()))
-        names = tuple(dict.fromkeys((*_files_of(first.screens.values()), *database_files(first.database), *own)))
+        more_names = _public(name for slot in self.wanted.looked_at for each in slot.bindings for name in each.files)
+        bound = _files_of(first.screens.values())
+        names = tuple(dict.fromkeys((*bound, *database_files(first.database), *more_names, *own)))
         skew = asyncio.ensure_future(self._skew())
         read = asyncio.ensure_future(read_files(self.session, names, listed=first.listed))
         more = asyncio.ensure_future(self._more(first, names, everything=everything))
@@ -256,25 +258,35 @@ class _Look:
 
     def _pairs(self, first: _First) -> Iterator[Pair]:
         yield from database_pairs(first.database)
-        for wanted in self.wanted.slots:
-            state = first.screens.get(service_of(wanted.slot))
-            if isinstance(wanted, WantedIdentity) and isinstance(state, Known):
-                bound = state.value.binding(wanted.slot)
-                if bound.key is not None and bound.certificate is not None:
-                    yield bound.key, bound.certificate
+        identities = [slot.slot for slot in self.wanted.slots if isinstance(slot, WantedIdentity)]
+        for slot in (*identities, *(slot.slot for slot in self.wanted.looked_at)):
+            state = first.screens.get(service_of(slot))
+            if isinstance(state, Known):
+                yield from _pair(state.value.binding(slot))
+        for looked_at in self.wanted.looked_at:
+            for bound in looked_at.bindings:
+                yield from _pair(bound)
 
     async def _match(self, pair: Pair) -> Reading[bool]:
-        heard = await self.ear.text(pki_match(*pair))  # names that cannot be typed never come out of a screen
+        try:
+            heard = await self.ear.text(pki_match(*pair))
+        except ValueError as error:  # never of a screen, but of a file that says what was bound
+            return Unread(str(error))
         return read_match(heard.value) if isinstance(heard, Known) else heard
 
     async def _shown(self, first: _First) -> dict[str, tuple[Reading[Chain], ...]]:
         """Probe every wanted identity slot that listens."""
-        services = dict.fromkeys(service_of(slot.slot) for slot in self.wanted.slots)
+        services = dict.fromkeys(map(service_of, self.wanted.slots_seen))
         rows = [first.rows[name] for name in services if name in first.rows]
         shown = await together(
             *(read_served(row, first.screens[row.name], self.wanted, probe=self.probe) for row in rows)
         )
         return {slot: readings for of_row in shown for slot, readings in of_row.items()}
+
+
+def _pair(bound: Binding) -> Iterator[Pair]:
+    if bound.key is not None and bound.certificate is not None:
+        yield bound.key, bound.certificate
 
 
 def _files_of(screens: Iterable[Reading[ServiceState]]) -> Iterator[str]:

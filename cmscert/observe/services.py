@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from cmscert.errors import NodeError
 from cmscert.mmp.commands import statuses
 from cmscert.mmp.screens import read_screen
-from cmscert.model.desired import WantedIdentity, WantedServer
+from cmscert.model.desired import LookedAt, WantedIdentity, WantedServer
 from cmscert.model.names import service_of
 from cmscert.model.observed import Listen, ServiceState
 from cmscert.model.readings import ABSENT, Absent, Known, Reading, Unread
@@ -25,11 +25,7 @@ INSIDE = "lo"
 
 def tags(wanted: WantedServer) -> dict[str, str]:
     """Return, by service, the tag of the one that the inventory means, where a node can have several."""
-    return {
-        service_of(slot.slot): slot.tag
-        for slot in wanted.slots
-        if isinstance(slot, WantedIdentity) and slot.tag is not None
-    }
+    return {service_of(slot.slot): slot.tag for slot in _seen(wanted).values() if slot.tag is not None}
 
 
 async def read_state(session: ReadSession, row: Service, *, tag: str | None = None) -> Reading[ServiceState]:
@@ -41,7 +37,9 @@ async def read_state(session: ReadSession, row: Service, *, tag: str | None = No
     return read_screen(row, *(reply.text for reply in replies), tag=tag)
 
 
-def places(slot: IdentitySlot, state: Reading[ServiceState], wanted: WantedIdentity, address: str) -> Places | Absent:
+def places(
+    slot: IdentitySlot, state: Reading[ServiceState], wanted: WantedIdentity | LookedAt, address: str
+) -> Places | Absent:
     """Say where to probe a slot: (address, port); Absent when the service is stopped or not there.
 
     What the inventory says comes first, then the screen, then the slot's default port. The address is the node's one
@@ -72,7 +70,7 @@ async def read_served(
     probe: Probe,
     slots: Collection[str] | None = None,
 ) -> dict[str, tuple[Reading[Chain], ...]]:
-    """Probe the TLS ports of a service's wanted identity slots, all at once; one reading for each port.
+    """Probe the TLS ports of a service's identity slots that are looked at, all at once; one reading for each port.
 
     ``slots``: only these. Slots without a known port are left out.
     """
@@ -91,10 +89,16 @@ async def read_served(
     return readings | {name: chains for (name, _), chains in zip(open_slots, shown, strict=True)}
 
 
-def _identities(row: Service, wanted: WantedServer) -> Iterable[tuple[str, WantedIdentity]]:
-    for slot in wanted.slots:
-        if isinstance(slot, WantedIdentity) and row.slot(slot.slot) is not None:
-            yield slot.slot, slot
+def _identities(row: Service, wanted: WantedServer) -> Iterable[tuple[str, WantedIdentity | LookedAt]]:
+    return ((name, slot) for name, slot in _seen(wanted).items() if row.slot(name) is not None)
+
+
+def _seen(wanted: WantedServer) -> dict[str, WantedIdentity | LookedAt]:
+    """Return, by name, the slots that are looked at; what looks besides the inventory knows better where."""
+    seen: dict[str, WantedIdentity | LookedAt] = {
+        slot.slot: slot for slot in wanted.slots if isinstance(slot, WantedIdentity)
+    }
+    return seen | {slot.slot: slot for slot in wanted.looked_at}
 
 
 async def _probed(where: Places, fqdn: str, probe: Probe) -> tuple[Reading[Chain], ...]:
