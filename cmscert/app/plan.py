@@ -13,7 +13,8 @@ from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
 from cmscert.app.unfinished import find_unfinished
 from cmscert.apply.memory import Memory
-from cmscert.errors import NodeError
+from cmscert.errors import Fault, InputError, NodeError
+from cmscert.files import planted
 from cmscert.mmp.services import SERVICES
 from cmscert.model.database import FormerPrimary
 from cmscert.model.desired import Desired
@@ -54,8 +55,23 @@ def members_of(chosen: Chosen) -> frozenset[str]:
 
 
 def state_dir_of(chosen: Chosen, state_dir: Path | None) -> Path:
-    """Return where runs of a fleet write: ``.cmscert`` beside the inventory unless said otherwise."""
-    return state_dir or chosen.folder / STATE
+    """Return where runs of a fleet write: ``.cmscert`` beside the inventory unless said otherwise.
+
+    Raises InputError where that default is a link, holds one, or is open to others: a checkout may have brought it.
+    """
+    if state_dir is not None:
+        return state_dir
+    folder = chosen.folder / STATE
+    try:
+        fault = planted(folder)
+    except OSError as error:
+        fault = f"cannot be read: {(error.strerror or 'unknown reason').lower()}"
+    if fault is not None:
+        raise InputError(
+            [Fault(file=str(folder), message=f"{fault}: runs are not kept there", reason="state-dir")],
+            hint="remove it when it is not yours, or name another place with --state-dir",
+        )
+    return folder
 
 
 def memory_of(chosen: Chosen, state_dir: Path) -> Memory:

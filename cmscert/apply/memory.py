@@ -7,12 +7,14 @@ run that dies after the first ``remove`` is continued with what stands here, wha
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 from cmscert.apply.disk import make_folders, replacing, sync_folder
 from cmscert.errors import Fault, InputError, JournalError
+from cmscert.files import Unreadable, read_regular
 from cmscert.model.database import FormerPrimary
 
 FORMAT = "cmscert.database/1"
@@ -43,14 +45,12 @@ class Memory:
         faults: list[Fault] = []
         for database in databases:
             path = self.path(database)
-            try:
-                with path.open("rb") as file:
-                    content = file.read(LARGEST + 1)
-                found[database] = self._read(content, database)
-            except FileNotFoundError:
+            if not os.path.lexists(path):
                 continue
-            except OSError as error:
-                faults.append(_fault(path, (error.strerror or "it cannot be read").lower()))
+            try:
+                found[database] = self._read(read_regular(path, limit=LARGEST), database)
+            except Unreadable as error:
+                faults.append(_fault(path, f"it {error}"))
             except (ValueError, RecursionError) as error:
                 faults.append(_fault(path, str(error)))
         if faults:
@@ -96,8 +96,6 @@ class Memory:
             ) from error
 
     def _read(self, content: bytes, database: str) -> FormerPrimary:
-        if len(content) > LARGEST:
-            raise ValueError("it is larger than any note")
         try:
             values = json.loads(content)
         except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from cmscert.errors import Fault, InputError
+from cmscert.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,12 +105,9 @@ class Output:
 
 def write_file(path: Path, text: str) -> None:
     """Write a whole file or none of it. Raises InputError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
-        draft.unlink(missing_ok=True)
         why = (error.strerror or "it cannot be written").lower()
         fault = Fault(file=str(path), message=f"cannot be written: {why}", reason="output")
         raise InputError([fault], hint="name another file") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cmscert.errors import Fault, InputError
 from cmscert.inventory.certificates import Certificates
-from cmscert.inventory.checking import Checking, secret_ref
+from cmscert.inventory.checking import Checking
 from cmscert.inventory.databases import databases
 from cmscert.inventory.document import parse
 from cmscert.inventory.forms import (
@@ -40,7 +40,7 @@ from cmscert.inventory.salvage import read_form
 from cmscert.inventory.servers import Servers
 from cmscert.inventory.slots import services
 from cmscert.inventory.sources import INVENTORY_LIMIT, Border, Unreadable, read_bytes
-from cmscert.model.desired import Due, Ignore, Policy
+from cmscert.model.desired import Due, Ignore, KeepRuns, Policy
 
 HINT = "cmscert schema prints the JSON Schema of inventories; docs/reference/inventory.md explains every key"
 
@@ -131,7 +131,7 @@ def _issuer(checking: Checking, name: str) -> IssuerOutline:
             return CommandIssuer(name=name, run=form.run)
         case LocalCaForm():
             certificate = checking.material((*keys, "certificate"), form.certificate)
-            key = secret_ref(form.key)
+            key = checking.secret((*keys, "key"), form.key)
             assert key is not None  # noqa: S101 - the form has it
             return LocalCaIssuer(name=name, certificate=certificate, key=key)
         case CmsCaForm():
@@ -143,7 +143,11 @@ def _store(checking: Checking) -> StoreOutline | None:
     form = checking.form.store
     if form is None:
         return None
-    return StoreOutline(path=checking.border.folder / form.path, passphrase=secret_ref(form.passphrase))
+    checking.link(("store", "path"), form.path)
+    return StoreOutline(
+        path=checking.border.folder / form.path,
+        passphrase=checking.secret(("store", "passphrase"), form.passphrase),
+    )
 
 
 def _policy(checking: Checking, form: PolicyForm) -> Policy:
@@ -158,6 +162,7 @@ def _policy(checking: Checking, form: PolicyForm) -> Policy:
         renew_when=Due(life_left=life, time_left=days),
         one_at_a_time=form.one_at_a_time,
         keep_revisions=form.keep_revisions,
+        keep_runs=KeepRuns(count=form.keep_runs.count, days=form.keep_runs.days),
         max_servers_changed=form.max_servers_changed,
         ignore=tuple(Ignore(**one.model_dump()) for one in form.ignore),
         profile=form.profile,

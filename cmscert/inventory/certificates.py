@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from cmscert.inventory.checking import Checking, secret_ref
+from cmscert.inventory.checking import Checking
 from cmscert.inventory.complaints import suggestion
 from cmscert.inventory.fields import is_san
 from cmscert.inventory.forms import CertificateForm, FqdnsOf, ServerForm
@@ -68,7 +68,7 @@ class Certificates:
             chain=form.chain,
             certificate_path=self.checking.material((*keys, "certificate"), fill(files.certificate)) if files else None,
             key_path=self.checking.material((*keys, "key"), fill(files.key)) if files else None,
-            passphrase=secret_ref(files.passphrase) if files else None,
+            passphrase=self.checking.secret((*keys, "passphrase"), files.passphrase) if files else None,
             issuer=form.issuer,
             naming=form.naming,
             key_made=form.key.made,

@@ -19,6 +19,10 @@ from cmscert.inventory.forms import (
 from cmscert.inventory.sources import Border
 from cmscert.model.login import SecretRef
 
+_LINKED = (
+    "a symbolic link leads {} out of the inventory's folder: write the absolute path where that is meant, "
+    "so that a reviewer sees it"
+)
 SecretFormValue = EnvForm | FileForm | CommandForm | KeyringForm
 
 
@@ -54,11 +58,23 @@ class Checking:
 
     def material(self, keys: KeyPath, written: str) -> Path:
         """Return the path of a material file, and note a fault when it leads out of the inventory's folder."""
-        if self.border.leaves(written):
-            message = f"{written} leads out of the inventory's folder: keep material inside it"
-            self.add(keys, message, reason="outside-folder")
+        way = self.border.leaves(written)
+        if way is not None:
+            inside = f"{written} leads out of the inventory's folder: keep material inside it"
+            self.add(keys, _LINKED.format(written) if way == "symlink-outside" else inside, reason=way)
             self._outside.add(self.border.folder / written)
         return self.border.folder / written
+
+    def link(self, keys: KeyPath, written: str) -> None:
+        """Note a fault when links lead a path out of where it seems to lead; ``~`` and absolute paths show it."""
+        if not written.startswith("~") and self.border.strays(written):
+            self.add(keys, _LINKED.format(written), reason="symlink-outside")
+
+    def secret(self, keys: KeyPath, form: SecretFormValue | None) -> SecretRef | None:
+        """Turn the form of a secret into a reference, and note a fault when its file is not where it seems to be."""
+        if isinstance(form, FileForm):
+            self.link((*keys, "file"), form.file)
+        return secret_ref(form)
 
     def outside(self, path: Path) -> bool:
         """Tell whether a path was refused by ``material``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
@@ -13,6 +14,9 @@ from pydantic_core import ErrorDetails
 from cmscert.errors import Fault
 from cmscert.inventory.document import Document, KeyPath
 from cmscert.inventory.fields import BRANCH
+
+_COMPARED = 500  # names; to compare a word with each takes 3 ms, and each fault does it
+_TOLD = 1000  # faults of a form; 100,000 unknown keys would take 5 s to word, and nobody reads them
 
 _WORDS = {
     "string_type": "must be a text",
@@ -45,7 +49,7 @@ _BOUNDS = {
 def suggestion(word: str, known: Iterable[str], *, listing: bool = True) -> str:
     """Return ``; did you mean …?``, or the known words when none is near and they are few."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6) if len(names) <= _COMPARED else []
     if near:
         return f"; did you mean {near[0]}?"
     few = 12
@@ -63,8 +67,11 @@ def _at_key(found: ErrorDetails) -> bool:
 
 
 def faults_of(error: ValidationError, document: Document, form: type[BaseModel]) -> Iterator[Fault]:
-    """Yield one fault for each thing that pydantic found."""
-    for found in error.errors(include_url=False, include_input=False, include_context=True):
+    """Yield one fault for each thing that pydantic found; of very many the first, and how many more there are."""
+    if error.error_count() > _TOLD:
+        more = error.error_count() - _TOLD
+        yield document.fault((), f"{more:,} more things are wrong than are told here: mend these first")
+    for found in islice(error.errors(include_url=False, include_input=False, include_context=True), _TOLD):
         path = key_path(found)
         kind = found["type"]
         if kind == "missing":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmscert.inventory.checking import Checking, secret_ref
+from cmscert.inventory.checking import Checking
 from cmscert.inventory.forms import ServerForm, SshForm, TimeoutForm
 from cmscert.inventory.outline import Keys
 from cmscert.model.login import Login, Timeouts
@@ -26,15 +26,18 @@ def login_of(checking: Checking, name: str, server: ServerForm) -> Login:
     if not (chosen.password or chosen.key or chosen.agent):
         checking.add(where, "no way to log in: give password, key or agent: true", reason="missing-key", key=True)
     passphrase = own.key_passphrase or chosen.key_passphrase
+    ways: Keys = where if chosen is own else ("ssh",)
+    if known_hosts is not None:
+        checking.link((*(where if own.known_hosts else ("ssh",)), "known_hosts"), known_hosts)
     return Login(
         server=name,
         address=server.address,
         user=user or "",
         known_hosts=str(checking.border.folder / _home(known_hosts or "")),
         port=own.port or top.port or 22,
-        password=secret_ref(chosen.password),
-        key=secret_ref(chosen.key),
-        key_passphrase=secret_ref(passphrase) if chosen.key else None,
+        password=checking.secret((*ways, "password"), chosen.password),
+        key=checking.secret((*ways, "key"), chosen.key),
+        key_passphrase=checking.secret((*ways, "key_passphrase"), passphrase) if chosen.key else None,
         agent=bool(chosen.agent),
         legacy=bool(top.legacy if own.legacy is None else own.legacy),
         timeouts=_timeouts(top.timeout, own.timeout),

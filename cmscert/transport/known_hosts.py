@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmscert.errors import Fault, HostKeyRefused, InputError
+from cmscert.files import Unreadable, read_regular
 from cmscert.model.login import Login
 
 if TYPE_CHECKING:
     import asyncssh
 
 SSH_PORT = 22
+LARGEST = 5_000_000
+"""Bytes; 1,000 servers have 0.4 MB."""
 
 
 class KnownHosts:
@@ -43,7 +46,8 @@ def load_known_hosts(path: str | Path) -> KnownHosts:
     try:
         state = file.stat()
     except OSError as error:
-        raise _bad(str(path), f"known_hosts cannot be read: {error.strerror}", "known-hosts-missing") from error
+        why = (error.strerror or "unknown reason").lower()
+        raise _bad(str(path), f"known_hosts cannot be read: {why}", "known-hosts-missing") from error
     return _load(str(path), state.st_mtime_ns, state.st_size)
 
 
@@ -52,9 +56,9 @@ def _load(path: str, _changed: int, _size: int) -> KnownHosts:
     from asyncssh import import_known_hosts
 
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise _bad(path, f"known_hosts cannot be read: {error.strerror}", "known-hosts-missing") from error
+        text = read_regular(Path(path), limit=LARGEST).decode("utf-8", errors="replace")
+    except Unreadable as error:
+        raise _bad(path, f"known_hosts {error}", "known-hosts-missing") from None
     entries = import_known_hosts("")
     for number, line in enumerate(text.splitlines(), start=1):
         try:

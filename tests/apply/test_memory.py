@@ -73,7 +73,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "another fleet": (json.dumps({**GOOD, "fleet": "a"}).encode(), "it is about database main of fleet a"),
     "no moment": (json.dumps({**GOOD, "at": "yesterday"}).encode(), "Invalid isoformat"),
     "no time zone": (json.dumps({**GOOD, "at": "2026-11-23T20:30:00"}).encode(), "no time zone"),
-    "too large": (b" " * (LARGEST + 1), "larger than any note"),
+    "too large": (b" " * (LARGEST + 1), "more than the 0.0655 MB that are read"),
     "not UTF-8": (b"\xff\xfe\xfd", "not JSON"),
     "nested": (b"[" * 60_000, "recursion"),
 }

@@ -27,7 +27,7 @@ def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "python":
 
         class Fallback(yaml.SafeLoader):
-            depth = 0
+            depth = nodes = 0
             resolve = document._Composer.resolve
             descend_resolver = document._Composer.descend_resolver
             ascend_resolver = document._Composer.ascend_resolver

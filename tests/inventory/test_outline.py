@@ -324,7 +324,7 @@ def test_an_inventory_that_cannot_be_read(folder: Folder, kind: str) -> None:
     elif kind == "huge":
         with path.open("wb") as stream:
             stream.truncate(50_000_000)
-        said = "is 50 MB large, more than the 20 MB that are read"
+        said = "is 50 MB large, more than the 5 MB that are read"
     elif kind == "folder is a file":
         folder.write("version: 1")
         path, said = path / "inventory.yaml", "cannot be read: not a directory"

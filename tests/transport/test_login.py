@@ -399,7 +399,7 @@ def test_known_hosts_line(tmp_path: Path, host_key: asyncssh.SSHKey, line: str) 
 
 def test_known_hosts_that_cannot_be_read(tmp_path: Path) -> None:
     """A missing file and a folder are input errors with the next step."""
-    for path, why in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
+    for path, why in ((tmp_path / "none", "no such file"), (tmp_path, "is a directory")):
         with pytest.raises(InputError, match=why) as caught:
             load_known_hosts(path)
         assert "ssh-keyscan" in caught.value.hint
