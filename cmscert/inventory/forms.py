@@ -312,6 +312,13 @@ class IgnoreForm(Form):
     until: Day | None = Field(default=None, description="Last day on which it is left alone.")
 
 
+class KeepRunsForm(Form):
+    """Which runs stay in the state directory: those that are both new enough and among the newest."""
+
+    count: Annotated[int, Field(ge=1, le=100_000)] = Field(default=200, description="So many of the newest.")
+    days: Annotated[int, Field(ge=1, le=36_500)] = Field(default=730, description="Those that are not older.")
+
+
 class PolicyForm(Form):
     """Rules for planning."""
 
@@ -323,6 +330,7 @@ class PolicyForm(Form):
         description="Services changed on one server at a time.",
     )
     keep_revisions: Annotated[int, Field(ge=0, le=1000)] = Field(default=2, description="Old own files that stay.")
+    keep_runs: KeepRunsForm = Field(default_factory=KeepRunsForm, description="Journals of runs that stay.")
     max_servers_changed: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="More than these are refused."
     )

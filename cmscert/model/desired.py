@@ -184,12 +184,21 @@ class Ignore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepRuns:
+    """How many runs of the fleet stay in the state directory, and for how many days; the narrower of both holds."""
+
+    count: int = 200
+    days: int = 730
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The inventory's ``policy``. ``seconds``: overrides of the impact table, by service."""
 
     renew_when: Due = field(default_factory=Due)
     one_at_a_time: tuple[str, ...] = ("callbridge", "webbridge", "webbridge3", "turn")
     keep_revisions: int = 2
+    keep_runs: KeepRuns = field(default_factory=KeepRuns)
     max_servers_changed: int | None = None
     ignore: tuple[Ignore, ...] = ()
     profile: Literal["default", "strict"] = "default"

@@ -19,7 +19,7 @@ from cmscert.inventory.outline import (
     SlotOutline,
 )
 from cmscert.inventory.slots import identity_slots, services, slots_of
-from cmscert.model.desired import Due, Ignore
+from cmscert.model.desired import Due, Ignore, KeepRuns
 from cmscert.model.login import SecretRef, Timeouts
 from cmscert.model.names import Release
 from cmscert.testing.inventories import SMALL, Folder
@@ -272,11 +272,12 @@ def test_renewal_policy(folder: Folder, policy: str, due: Due) -> None:
 def test_the_rest_of_the_policy(folder: Folder) -> None:
     """All other keys of the policy arrive as they were written."""
     text = "policy: {one_at_a_time: [turn], keep_revisions: 5, max_servers_changed: 3, profile: strict,\n"
-    text += "  seconds: {turn: 7},\n"
+    text += "  seconds: {turn: 7}, keep_runs: {count: 9},\n"
     text += "  ignore: [{reason: lab, server: 'core*', slot: turn, drift: expires-soon, until: 2027-03-31}]}\n"
     policy = folder.write(SMALL + text).outline().policy
 
     assert (policy.one_at_a_time, policy.keep_revisions, policy.max_servers_changed) == (("turn",), 5, 3)
+    assert policy.keep_runs == KeepRuns(count=9, days=730)
     assert (policy.profile, dict(policy.seconds)) == ("strict", {"turn": 7})
     assert policy.ignore == (
         Ignore(reason="lab", server="core*", slot="turn", drift="expires-soon", until="2027-03-31"),
