@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
+import os
 import platform
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,13 +18,18 @@ from cmscert.app.holding import Writer, on_the_nodes
 from cmscert.app.inventory import Chosen
 from cmscert.app.plan import memory_of, missed
 from cmscert.app.ports import Ports
+from cmscert.app.revision import git_revision
 from cmscert.apply.backups import backup_folder
+from cmscert.apply.before import observed_document
 from cmscert.apply.database import Records
 from cmscert.apply.journal import Journal
 from cmscert.apply.run import run_plan
+from cmscert.apply.runs import prune
+from cmscert.apply.saved import saved_folder
 from cmscert.apply.stop import Stop
-from cmscert.errors import NodeError
+from cmscert.errors import InputError, JournalError, NodeError
 from cmscert.mmp.services import SERVICES
+from cmscert.model.desired import Desired
 from cmscert.model.events import Event, RunResult
 from cmscert.model.plan import Plan
 from cmscert.planning.make import Planned
@@ -100,7 +107,13 @@ async def carry_out(chosen: Chosen, planned: Planned, world: World, run: Running
 
 async def _journalled(chosen: Chosen, planned: Planned, world: World, run: Running) -> ApplyResult:
     memory = memory_of(chosen, run.state_dir)
-    journal = Journal.create(run.state_dir, run.writer.run, run.talk.document(planned.plan), _header(run))
+    journal = Journal.create(
+        run.state_dir,
+        run.writer.run,
+        run.talk.document(planned.plan),
+        _header(run, planned.plan, await asyncio.to_thread(git_revision, run.inventory)),
+        observed=observed_document(planned.plan.fleet, world.sighted.observed),
+    )
 
     def emit(event: Event) -> None:
         journal.append(event)
@@ -122,20 +135,47 @@ async def _journalled(chosen: Chosen, planned: Planned, world: World, run: Runni
             clock=run.ports.clock,
             stop=run.stop,
             rollback=run.rollback,
-            records=Records(keep=backup_folder(journal.folder), remember=memory.remember, forget=memory.forget),
+            records=Records(
+                keep=backup_folder(journal.folder),
+                remember=memory.remember,
+                forget=memory.forget,
+                save=saved_folder(journal.folder),
+            ),
         )
     finally:
         journal.close()
+    _prune(chosen.loaded.desired, run)
     return ApplyResult(plan=planned.plan, result=result, failures=missed(chosen, world.sighted), journal=journal.folder)
 
 
-def _header(run: Running) -> dict[str, object]:
+def _prune(desired: Desired, run: Running) -> None:
+    """Remove old runs of the fleet; that they cannot be removed is no fault of this run."""
+    keep = desired.policy.keep_runs
+    now, live = run.ports.clock(), {run.writer.run}
+    try:
+        gone = prune(run.state_dir, keep.days, keep.count, now=now, live=live, fleet=desired.fleet)
+    except (JournalError, InputError) as error:
+        run.ports.note("old runs stay", why=error.message)
+    else:
+        if gone:
+            run.ports.note("old runs removed", runs=list(gone))
+
+
+def _header(run: Running, plan: Plan, revision: dict[str, object] | None) -> dict[str, object]:
+    """Say who runs what, from where; no absolute path."""
     return {
         "user": run.writer.owner,
         "machine": run.writer.machine,
-        "inventory": run.inventory.name,
+        "pid": os.getpid(),
         "tool_version": __version__,
+        "fleet": plan.fleet,
+        "command": run.writer.command,
+        "rolls_back": run.rolls_back,
+        "select": list(plan.select),
         "allow": list(run.writer.allow),
+        "inventory": run.inventory.name,
+        "inventory_path": os.path.relpath(run.inventory.resolve(), run.state_dir.resolve()),
+        "revision": revision,
     }
 
 
