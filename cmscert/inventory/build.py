@@ -163,7 +163,6 @@ def _policy(checking: Checking, form: PolicyForm) -> Policy:
         one_at_a_time=form.one_at_a_time,
         keep_revisions=form.keep_revisions,
         keep_runs=KeepRuns(count=form.keep_runs.count, days=form.keep_runs.days),
-        keep_runs=KeepRuns(count=form.keep_runs.count, days=form.keep_runs.days),
         max_servers_changed=form.max_servers_changed,
         ignore=tuple(Ignore(**one.model_dump()) for one in form.ignore),
         profile=form.profile,
