@@ -21,10 +21,15 @@ from cmscert.app.ports import Ports
 from cmscert.app.running import ApplyResult, Running, Talk, World, carry_out, writer_for
 from cmscert.apply.stop import Stop
 from cmscert.errors import GuardRefused, NodeError, NotConfirmed, StalePlan
+from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Gate, Plan, Refusal, Step
+from cmscert.planning.basis import moved
 from cmscert.planning.make import Planned
 
 STALE_HINT = "make a new plan with cmscert plan --save, and have it reviewed again"
+
+MOST_TOLD = 4
+"""Differences of one server that are told; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +77,8 @@ async def apply(
             sighted = await observe(reached, chosen.fleet, entry, ports, members=members_of(chosen))
             planned = compare(chosen, sighted, now, recalled)
             if saved is not None:
-                planned = check_saved(saved, planned, compare(chosen, sighted, saved.made_at, recalled))
+                then = compare(chosen, sighted, saved.made_at, recalled)
+                planned = check_saved(saved, planned, then, sighted.observed)
             world = World(reached, sighted)
             return await agreed(chosen, planned, world, run)
 
@@ -125,22 +131,34 @@ def check_basis(saved: Plan, chosen: Chosen) -> None:
         )
 
 
-def check_saved(saved: Plan, fresh: Planned, then: Planned) -> Planned:
-    """Hold a saved plan against what the servers show. Raises StalePlan, naming the servers that differ.
+def check_saved(
+    saved: Plan, fresh: Planned, then: Planned, observed: Mapping[str, ObservedServer] | None = None
+) -> Planned:
+    """Hold a saved plan against what the servers show. Raises StalePlan, naming the servers that differ and how.
 
     ``fresh`` is the plan of this moment, whose guards and notices count; ``then`` the one at the saved plan's moment,
     whose steps must be the saved ones.
     """
     basis = then.plan.basis
-    moved = sorted(name for name in saved.basis.keys() | basis.keys() if saved.basis.get(name) != basis.get(name))
-    if moved:
-        raise StalePlan(f"{', '.join(moved)}: no longer as the plan was made from", hint=STALE_HINT)
+    others = sorted(name for name in saved.basis.keys() | basis.keys() if saved.basis.get(name) != basis.get(name))
+    if others:
+        told = [f"{name}: {_how(saved, name, then.plan, (observed or {}).get(name))}" for name in others]
+        between = "\n  " if len(told) > 1 else " "
+        raise StalePlan(between.join(["no longer as the plan was made from:", *told]), hint=STALE_HINT)
     if saved.steps != then.plan.steps:
         both = (*saved.steps, *then.plan.steps)
         differ = sorted({each.server for each in both if not _in_both(each, saved, then.plan)})
         raise StalePlan(f"{', '.join(differ) or 'the fleet'}: other steps follow than the plan's", hint=STALE_HINT)
     shown = replace(saved, refusals=fresh.plan.refusals, notices=fresh.plan.notices, unread=fresh.plan.unread)
     return replace(then, plan=shown)
+
+
+def _how(saved: Plan, server: str, then: Plan, observed: ObservedServer | None) -> str:
+    if server not in saved.basis or server not in then.basis:
+        return f"the plan was made {'without' if server in then.basis else 'with'} it"
+    said = () if observed is None else moved(saved, server, observed)
+    more = f", and {len(said) - MOST_TOLD} more" if len(said) > MOST_TOLD else ""
+    return ", ".join(said[:MOST_TOLD]) + more if said else "other things were read from it"
 
 
 def _in_both(step: Step, one: Plan, other: Plan) -> bool:

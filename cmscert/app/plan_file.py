@@ -98,6 +98,7 @@ class _PlanFile(Strict):
     inventory_sha256: str
     select: tuple[str, ...]
     basis: dict[str, str]
+    basis_parts: dict[str, dict[str, str]] = Field(default_factory=dict)
     releases: dict[str, str]
     complete: bool
     unread: tuple[_Unread, ...]
@@ -115,6 +116,7 @@ class _PlanFile(Strict):
             inventory_sha256=self.inventory_sha256,
             select=self.select,
             basis=self.basis,
+            basis_parts=self.basis_parts,
             releases=self.releases,
             unread=tuple((each.server, each.why) for each in self.unread),
             drift=tuple(model.Drift(**each.model_dump()) for each in self.drift),

@@ -10,7 +10,7 @@ from cmscert.apply.sending import digest
 from cmscert.errors import NodeError, StoreRefused
 from cmscert.model.desired import WantedServer
 from cmscert.model.names import service_of
-from cmscert.model.observed import Binding, ObservedServer, ServiceState
+from cmscert.model.observed import Binding, ObservedServer, ServiceState, same_files
 from cmscert.model.plan import Action, Rebind, RemoveFiles, Restart
 from cmscert.model.readings import Absent, Known, Reading, Unread
 from cmscert.model.services import Service
@@ -228,11 +228,6 @@ def _served_right(slot: str, reading: Reading[Chain], right: frozenset[str]) -> 
             return Shortfall(why=f"the port of {slot} answered before and does not now")
         case Unread():
             return Shortfall(why=f"the port of {slot}: {reading.why}")
-
-
-def same_files(left: Binding, right: Binding) -> bool:
-    """Tell whether two bindings name the same files; a tag is not always shown."""
-    return (left.key, left.certificate, left.bundle) == (right.key, right.certificate, right.bundle)
 
 
 def _files(binding: Binding) -> str:

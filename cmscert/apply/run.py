@@ -20,7 +20,7 @@ from cmscert.model.desired import Desired
 from cmscert.model.events import Event, Outcome, RunEnded, RunResult, RunStarted, StepEnded, StepResult, StepStarted
 from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
-from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, Rebind, RemoveFiles, Restart, Step
+from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, RemoveFiles, Step
 from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable, rows_for
 from cmscert.observe.asking import why as reason
@@ -88,7 +88,7 @@ def _turns(
     turns: dict[str, ServerTurns] = {}
     faults: list[Fault] = []
     for server in dict.fromkeys(step.server for step in plan.steps if not isinstance(step.action, Gate)):
-        steps = [step for step in plan.steps if step.server == server]
+        steps = tuple(step for step in plan.steps if step.server == server)
         seen = observed[server]
         release = (
             seen.release.value if isinstance(seen.release, Known) else Release.parse(plan.releases.get(server, ""))
@@ -100,17 +100,12 @@ def _turns(
             probe=probe,
             answering=frozenset(slot for slot, shown in seen.served.items() if isinstance(shown, Known)),
         )
-        turns[server] = ServerTurns(node, seen, _disturbed(steps), means, (members or {}).get(server))
+        turns[server] = ServerTurns(node, seen, steps, means, (members or {}).get(server))
         faults += [fault for step in steps for fault in _unfit(step, turns[server], means.material)]
         faults += [fault for step in steps for fault in unfit(step, members)]
     if faults:
         raise InputError(faults, hint="make a new plan")
     return turns
-
-
-def _disturbed(steps: list[Step]) -> tuple[str, ...]:
-    actions = (step.action for step in steps if step.disturbs)
-    return tuple(dict.fromkeys(action.service for action in actions if isinstance(action, Rebind | Restart)))
 
 
 def _unfit(step: Step, turns: ServerTurns, material: Material) -> list[Fault]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cmscert.apply.database import Clockwork, DatabaseTurns, Membership
-from cmscert.apply.readback import Must, Node, Shortfall, Sleep, after, look, same_files, until_right
+from cmscert.apply.readback import Must, Node, Shortfall, Sleep, after, look, until_right
 from cmscert.apply.sending import Attempt, Material, Scribe, send
 from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedAnswer
 from cmscert.mmp.lines import Line, lines
 from cmscert.model.database import DatabaseState
 from cmscert.model.events import Event
-from cmscert.model.observed import ObservedServer, ServiceState
+from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Action, CheckFiles, DatabaseAction, PutFile, Rebind, Restart, RestoreFile, Step, Undo
-from cmscert.model.readings import Known, Reading, Unread
-from cmscert.observe.asking import together, why
+from cmscert.model.readings import Known, Unread
+from cmscert.observe.asking import attempt as attempted
+from cmscert.observe.asking import finish, together, why
+from cmscert.planning.basis import service_moved
 
 Predict = Callable[[ObservedServer, Step, Mapping[str, bytes]], ObservedServer]
 
@@ -50,21 +52,22 @@ class ServerTurns:
         self,
         node: Node,
         observed: ObservedServer,
-        disturbed: tuple[str, ...],
+        steps: tuple[Step, ...],
         means: Means,
         membership: Membership | None = None,
     ) -> None:
-        """``disturbed``: the services that the plan disturbs on this server, to be read again before the first.
+        """``steps``: those of this server; what they disturb and bind is looked at again before the first.
 
         ``membership``: the database cluster that the server is a member of.
         """
         self.node = node
         self.server = node.session.server
         self._state = observed
-        self._disturbed = disturbed
+        self._disturbed = _disturbed(steps)
+        self._needed = frozenset(_bound_files(steps))
         self._means = means
         self._checked = False
-        self._stale: str | None = None
+        self._stale = ""
         self._before: dict[str, ObservedServer] = {}
         self._attempts: dict[str, Attempt] = {}
         time = Clockwork(clock=means.clock, sleep=means.sleep)
@@ -161,15 +164,30 @@ class ServerTurns:
         return await look(self.node, must, attempt.put, attempt.notes, observed=self._state, unsure=unsure)
 
     async def _check_unchanged(self) -> None:
-        """Read the bindings of all services that the plan disturbs here, once, before the first is touched (law 5)."""
+        """Look once more, before the first service of the server is touched, that all is as the plan leans on (law 5).
+
+        Read anew are the screens of the services that the plan disturbs, and the list of files: what is about to be
+        bound, and what the way back binds, must still be there. Contents were read after their upload, and not again.
+        """
         if not self._checked:
-            states = await together(*(self.node.state(service) for service in self._disturbed))
-            pairs = zip(self._disturbed, states, strict=True)
-            stale = (_change(self._state.screen(service), found, service) for service, found in pairs)
-            self._stale = next(filter(None, stale), None)
+            self._stale = await self._moved()
             self._checked = True
-        if self._stale is not None:
-            raise UnexpectedAnswer(self.server, self._stale, hint="plan again")
+        if self._stale:
+            raise UnexpectedAnswer(self.server, f"changed since the plan was made: {self._stale}", hint="plan again")
+
+    async def _moved(self) -> str:
+        listing = asyncio.ensure_future(attempted(self.node.session.list_files()))
+        screens = asyncio.ensure_future(together(*(self.node.state(service) for service in self._disturbed)))
+        await finish(listing, screens)
+        pairs = zip(self._disturbed, screens.result(), strict=True)
+        said = [text for name, found in pairs for text in service_moved(name, self._state.screen(name), found)]
+        files = listing.result()
+        if isinstance(files, Unread):
+            said.append(f"the list of files could not be read again: {files.why}")
+        elif isinstance(self._state.files, Known):
+            gone = sorted((self._needed & set(self._state.files.value)) - set(files.value))
+            said += [f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} not in the store any more"] if gone else []
+        return ", ".join(said)
 
     async def _readable(self, step: Step) -> None:
         """Wait until the server can be read: a lost connection comes back with a reading, never with a change."""
@@ -191,21 +209,22 @@ class ServerTurns:
         return False
 
 
+def _disturbed(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    actions = (step.action for step in steps if step.disturbs)
+    return tuple(dict.fromkeys(action.service for action in actions if isinstance(action, Rebind | Restart)))
+
+
+def _bound_files(steps: tuple[Step, ...]) -> Iterator[str]:
+    """Yield every file that a change or its way back makes a service use."""
+    for step in steps:
+        for action in (step.action, step.undo):
+            for binding in action.bindings if isinstance(action, Rebind) else ():
+                yield from binding.files
+
+
 def _database(observed: ObservedServer) -> DatabaseState:
     return observed.database.value if isinstance(observed.database, Known) else DatabaseState()
 
 
 def _patience(step: Step) -> float:
     return max(LEAST_PATIENCE, 3.0 * step.impact.seconds if step.impact else 0.0)
-
-
-def _change(planned: Reading[ServiceState], found: Reading[ServiceState], service: str) -> str | None:
-    """Compare what the plan leans on with a fresh reading; None when nothing that matters differs."""
-    if not isinstance(planned, Known):
-        return f"{service} was not read when the plan was made"
-    if not isinstance(found, Known):
-        return f"{service} could not be read again: {found.why if isinstance(found, Unread) else 'it is not there'}"
-    left, right = planned.value, found.value
-    slots = {*left.bindings, *right.bindings}
-    same = left.enabled == right.enabled and all(same_files(left.binding(slot), right.binding(slot)) for slot in slots)
-    return None if same else f"{service} changed since the plan was made"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, TypeVar
@@ -16,6 +16,9 @@ from cmscert.model.readings import NOT_ASKED, Known, Reading
 from cmscert.pki.certificate import Certificate
 
 T = TypeVar("T")
+
+MARKER = "cmscert-lock-"
+"""How the names of the files begin that mark a node as being changed by a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,11 @@ class Binding:
     def files(self) -> tuple[str, ...]:
         """The names bound, without gaps."""
         return tuple(name for name in (self.key, self.certificate, self.bundle) if name is not None)
+
+
+def same_files(left: Binding, right: Binding) -> bool:
+    """Tell whether two bindings name the same files; a tag is not always shown."""
+    return (left.key, left.certificate, left.bundle) == (right.key, right.certificate, right.bundle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,41 +113,60 @@ class ObservedServer:
         """Return the reading of a file; Unread when it was not asked for."""
         return self.contents.get(name, NOT_ASKED)
 
-    def digest(self) -> str:
-        """SHA-256 over everything that a plan leans on.
+    def parts(self) -> dict[str, str]:
+        """Return everything that a plan leans on, part by part: what it is, and SHA-256 over what was read.
 
-        Clocks and the expiry of passwords are left out: they move by themselves.
+        ``reached``, ``release``, ``files`` and ``database`` stand alone. The others are followed by a blank and a name:
+        ``file NAME``, ``content NAME``, ``service NAME``, ``ports SLOT``, ``slot SLOT``, ``match KEY CERTIFICATE``,
+        ``served SLOT``. Clocks and the expiry of passwords are left out: they move by themselves.
         """
-        facts: dict[str, object] = {
-            "name": self.name,
-            "reached": _plain(self.reached, bool),
-            "release": _plain(self.release, str),
-            "files": _plain(self.files, lambda names: sorted(name for name in names if material_like(name))),
-            "contents": {name: _plain(reading, lambda file: file.sha256) for name, reading in self.contents.items()},
-            "screens": {name: _plain(reading, _screen) for name, reading in self.screens.items()},
-            "matches": {f"{key} {crt}": _plain(reading, bool) for (key, crt), reading in self.matches.items()},
-            "served": {
-                slot: _plain(reading, lambda chain: [crt.sha256 for crt in chain])
-                for slot, reading in self.served.items()
-            },
-            "database": _plain(self.database, repr),
-        }
-        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return dict(sorted((name, _sha256(fact)) for name, fact in self._facts()))
+
+    def digest(self) -> str:
+        """SHA-256 over all parts."""
+        return _sha256([self.name, self.parts()])
+
+    def _facts(self) -> Iterator[tuple[str, object]]:
+        yield "reached", _plain(self.reached, bool)
+        yield "release", _plain(self.release, str)
+        yield "database", _plain(self.database, repr)
+        yield from self._file_facts()
+        for name, screen in self.screens.items():
+            yield f"service {name}", _plain(screen, lambda state: state.enabled)
+            yield from _slot_facts(screen.value) if isinstance(screen, Known) else ()
+        for (key, certificate), match in self.matches.items():
+            yield f"match {key} {certificate}", _plain(match, bool)
+        for slot, served in self.served.items():
+            yield f"served {slot}", _plain(served, lambda chain: [crt.sha256 for crt in chain])
+
+    def _file_facts(self) -> Iterator[tuple[str, object]]:
+        yield "files", self.files.kind
+        for name in self.files.value if isinstance(self.files, Known) else ():
+            if material_like(name):
+                yield f"file {name}", True
+        for name, content in self.contents.items():
+            if not name.startswith(MARKER):
+                yield f"content {name}", _plain(content, lambda file: file.sha256)
+
+
+def _slot_facts(state: ServiceState) -> Iterator[tuple[str, object]]:
+    for slot, bound in state.bindings.items():
+        yield f"slot {slot}", [bound.key, bound.certificate, bound.bundle, bound.tag]
+    for slot, ports in state.listens.items():
+        yield f"ports {slot}", sorted([listen.interface, listen.port] for listen in ports)
 
 
 def material_like(name: str) -> bool:
-    """Tell whether a file name can be certificate material ([S11]: pem, cer, crt; keys and requests)."""
-    return name.lower().endswith((".crt", ".cer", ".pem", ".der", ".key", ".csr"))
+    """Tell whether a file name can be certificate material ([S11]: pem, cer, crt; keys and requests).
+
+    Markers of runs have such a name too, and are none.
+    """
+    return name.lower().endswith((".crt", ".cer", ".pem", ".der", ".key", ".csr")) and not name.startswith(MARKER)
+
+
+def _sha256(fact: object) -> str:
+    return hashlib.sha256(json.dumps(fact, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _plain(reading: Reading[T], show: Callable[[T], object]) -> list[object]:
     return [reading.kind, show(reading.value)] if isinstance(reading, Known) else [reading.kind]
-
-
-def _screen(state: ServiceState) -> object:
-    return [
-        state.enabled,
-        {slot: [b.key, b.certificate, b.bundle, b.tag] for slot, b in state.bindings.items()},
-        {slot: sorted([listen.interface, listen.port] for listen in ports) for slot, ports in state.listens.items()},
-    ]

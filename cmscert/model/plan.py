@@ -301,8 +301,9 @@ class Notice:
 class Plan:
     """What differs and the ordered steps that put it right.
 
-    ``basis``: server → digest of what was observed. ``unread``: (server, why). ``complete`` is False when
-    anything that was needed could not be read.
+    ``basis``: server → digest of what was observed. ``basis_parts``: server → part → short digest, to say
+    which part has moved; only ``basis`` decides. ``unread``: (server, why). ``complete`` is False when anything that
+    was needed could not be read.
     """
 
     made_at: datetime
@@ -317,6 +318,7 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     notices: tuple[Notice, ...] = ()
     releases: Mapping[str, str] = field(default_factory=dict)
+    basis_parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     format: str = PLAN_FORMAT
 
     @property

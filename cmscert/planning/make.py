@@ -13,6 +13,7 @@ from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.readings import Unread
 from cmscert.model.services import ServiceTable
 from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
+from cmscert.planning.basis import basis_parts
 from cmscert.planning.case import Case
 from cmscert.planning.cluster import see_cluster
 from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, database_notices, database_unread
@@ -101,6 +102,7 @@ def make_plan(
         fleet=desired.fleet,
         inventory_sha256=desired.inventory_sha256,
         basis={name: sight.observed.digest() for name, sight in sights.items()},
+        basis_parts={name: basis_parts(sight.observed) for name, sight in sights.items()},
         select=select,
         unread=case.unread,
         drift=case.drift,

@@ -30,6 +30,7 @@ def plan_document(plan: Plan, table: ServiceTable) -> Document:
         "inventory_sha256": plan.inventory_sha256,
         "select": list(plan.select),
         "basis": dict(sorted(plan.basis.items())),
+        "basis_parts": {name: dict(sorted(parts.items())) for name, parts in sorted(plan.basis_parts.items())},
         "releases": dict(sorted(plan.releases.items())),
         "complete": plan.complete,
         "unread": unread_rows(plan.unread),

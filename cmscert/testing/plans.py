@@ -67,6 +67,7 @@ def sample_plan() -> Plan:
         inventory_sha256=SHA,
         basis={"core1": SHA, "edge1": SHA},
         releases={"core1": "3.9", "edge1": "3.9"},
+        basis_parts={"core1": {"release": SHA[:16], "slot webadmin": SHA[:16]}, "edge1": {"release": SHA[:16]}},
         unread=(("edge2", "no TCP connection to 10.0.0.22 port 22 within 10 s"),),
         drift=_drift(),
         steps=_steps(),

@@ -6,16 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from cmscert.errors import InputError
+from cmscert.errors import InputError, Unreachable
 from cmscert.model.observed import Binding
 from cmscert.model.plan import PutFile, Rebind, Restart
 from cmscert.model.readings import Unread
 from cmscert.testing.toy_run import ToyRun, plain
 
+CHANGES = {
+    "rebound": "turn is bound to new.key, new.crt now, and was to old.key, old.crt",
+    "stopped": "turn is stopped now",
+    "unread": "turn could not be read again: the answer to turn shows no row that is known",
+    "gone": "turn is not known to the server any more",
+    "unread before": "turn was not read when the plan was made",
+    "new pair removed": "new.crt, new.key are not in the store any more",
+    "way back removed": "old.crt is not in the store any more",
+    "store closed": "the list of files could not be read again: no TCP connection",
+    "several": "webadmin is stopped now, turn is stopped now, old.key is not in the store any more",
+}
 
-@pytest.mark.parametrize("how", ["rebound", "stopped", "unread", "gone", "unread before"])
+
+@pytest.mark.parametrize("how", CHANGES)
 async def test_a_server_that_changed_since_the_plan_is_not_disturbed(toy: ToyRun, how: str) -> None:
-    """Bindings and state are read again right before the first change, and nothing is sent when they differ."""
+    """Screens and the list of files are read again before the first change; what differs is named, nothing is sent."""
     node = toy.add("core1", "webadmin", "turn")
     await toy.look()
     match how:
@@ -27,6 +39,15 @@ async def test_a_server_that_changed_since_the_plan_is_not_disturbed(toy: ToyRun
             node.answers["turn"] = "%%%"
         case "gone":
             node.answers["turn"] = "Unknown command"
+        case "new pair removed":
+            del node.store["new.crt"], node.store["new.key"]
+        case "way back removed":
+            del node.store["old.crt"]
+        case "store closed":
+            node.session.listing = Unreachable("core1", "no TCP connection")
+        case "several":
+            node.services["turn"].enabled = node.services["webadmin"].enabled = False
+            del node.store["old.key"]
         case _:
             seen = toy.observed["core1"]
             toy.observed["core1"] = replace(seen, screens={**seen.screens, "turn": Unread("no answer")})
@@ -34,7 +55,7 @@ async def test_a_server_that_changed_since_the_plan_is_not_disturbed(toy: ToyRun
     assert toy.outcomes(result) == {"s1": "failed", "s2": "skipped"}
     assert node.carried_out == []
     assert result.result == "rolled-back"
-    assert (result.steps[0].why or "").startswith("turn ")
+    assert result.steps[0].why == f"changed since the plan was made: {CHANGES[how]}"
 
 
 async def test_a_plan_that_does_not_fit_is_refused_before_anything_is_sent(toy: ToyRun) -> None:

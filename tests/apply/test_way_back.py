@@ -243,7 +243,7 @@ async def test_the_way_back_waits_until_the_server_can_be_read(toy: ToyRun) -> N
     await toy.look()
 
     async def rebooting() -> tuple[str, ...]:
-        if next(tries) < 3:
+        if "webadmin enable" not in node.carried_out and node.carried_out and next(tries) < 3:
             raise Unreachable("core1", "no TCP connection")
         return await listed()
 

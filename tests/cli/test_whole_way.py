@@ -150,8 +150,8 @@ def test_stale_plans_are_refused(cli: Cli, rig: MakeRig, tmp_path: Path) -> None
     assert "made by cmscert 0.0.1" in refused(tool_version="0.0.1")
     assert "fleet other" in refused(fleet="other")
     assert "the inventory, or a certificate" in refused(inventory_sha256="0" * 64)
-    assert "cms: no longer as" in refused(basis={"cms": "0" * 64})
-    assert "cms: no longer as" in refused(basis={})
+    assert "cms: other things were read from it" in refused(basis={"cms": "0" * 64})
+    assert "cms: the plan was made without it" in refused(basis={})
     assert "other steps follow" in refused(steps=plan["steps"][:-1])
     assert "other steps follow" in refused(made_at="2026-01-01T00:00:00Z", steps=[])
 

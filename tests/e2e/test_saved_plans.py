@@ -105,36 +105,55 @@ def test_other_inventory(fleet: Any, cli: Cli, saved: Path, tmp_path: Path) -> N
 
 
 def test_binding_changed_on_a_node(fleet: Any, cli: Cli, saved: Path) -> None:  # noqa: ANN401 - the bench of conftest
-    """When somebody bound something else meanwhile, the plan is stale and names the server."""
+    """When somebody bound something else meanwhile, the plan is stale and names slot and files."""
     turn = fleet.node("edge2").machine.services["turn"].slots["turn"]
     before = turn.certificate
     turn.certificate = fleet.node("edge2").bound("webadmin").certificate
     try:
-        refused(fleet, cli, saved, "edge2: no longer as the plan was made from")
+        refused(
+            fleet,
+            cli,
+            saved,
+            "edge2: turn is bound to ",
+            f" {turn.certificate}, ",
+            f"now, and was to {turn.key}, {before}",
+        )
     finally:
         turn.certificate = before
 
 
 def test_file_changed_on_a_node(fleet: Any, cli: Cli, saved: Path) -> None:  # noqa: ANN401 - the bench of conftest
-    """When a bound file holds something else meanwhile, the plan is stale and names the server."""
+    """When a bound file holds something else meanwhile, the plan is stale and names the file."""
     node = fleet.node("core2")
     name = node.bound("webadmin").certificate
     before = node.files[name]
     node.files[name] = before + b"\n"
     try:
-        refused(fleet, cli, saved, "core2: no longer as the plan was made from")
+        refused(fleet, cli, saved, f"core2: {name} holds other bytes")
     finally:
         node.files[name] = before
 
 
 def test_service_stopped_on_a_node(fleet: Any, cli: Cli, saved: Path) -> None:  # noqa: ANN401 - the bench of conftest
-    """When a service was disabled meanwhile, the plan is stale and names the server."""
+    """When a service was disabled meanwhile, the plan is stale and names the service."""
     state = fleet.node("edge1").machine.services["turn"]
     state.enabled = False
     try:
-        refused(fleet, cli, saved, "edge1: no longer as the plan was made from")
+        refused(fleet, cli, saved, "edge1: turn is stopped now")
     finally:
         state.enabled = True
+
+
+def test_file_removed_on_a_node(fleet: Any, cli: Cli, saved: Path) -> None:  # noqa: ANN401 - the bench of conftest
+    """When a file came or went meanwhile, the plan is stale and names it; a marker of a run is no such file."""
+    node = fleet.node("core3")
+    before = node.files.copy()
+    node.files["colleague.crt"] = node.files.pop("ca.crt", b"")
+    try:
+        refused(fleet, cli, saved, "core3: files in the store were added: colleague.crt")
+    finally:
+        node.files.clear()
+        node.files.update(before)
 
 
 def _drop_last(plan: dict[str, Any]) -> None:
@@ -181,7 +200,7 @@ def test_edited_commands(fleet: Any, cli: Cli, saved: Path, tmp_path: Path, alte
 def test_moment_moved(fleet: Any, cli: Cli, saved: Path, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest
     """A plan with another basis is refused."""
     file = altered(saved, tmp_path, lambda plan: plan["basis"].update(core1="0" * 64))
-    refused(fleet, cli, file, "core1: no longer")
+    refused(fleet, cli, file, "no longer as the plan was made from: core1: other things were read from it")
 
 
 @pytest.mark.parametrize(
