@@ -10,11 +10,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 from cmscert.pki.certificate import Certificate
 
 Pile = Iterable[Certificate]
+_NAMESAKES = 16
+"""Keys of one name that are tried: a thousand CA certificates of one name would mean a million signatures, minutes."""
+
 Issuers = Mapping[Certificate, tuple[Certificate, ...]]
 
 
@@ -149,16 +153,12 @@ def _issuers(pile: Pile) -> dict[Certificate, tuple[Certificate, ...]]:
     by_subject: dict[str, list[Certificate]] = {}
     for member in members:
         by_subject.setdefault(canonical_name(member.subject), []).append(member)
-    return {
-        member: ()
-        if is_root(member)
-        else tuple(
-            issuer
-            for issuer in by_subject.get(canonical_name(member.issuer), ())
-            if issuer != member and issued_by(member, issuer)
-        )
-        for member in members
-    }
+    return {member: () if is_root(member) else _issuers_of(member, by_subject) for member in members}
+
+
+def _issuers_of(member: Certificate, by_subject: Mapping[str, list[Certificate]]) -> tuple[Certificate, ...]:
+    namesakes = (each for each in by_subject.get(canonical_name(member.issuer), ()) if each != member)
+    return tuple(each for each in islice(namesakes, _NAMESAKES) if issued_by(member, each))
 
 
 def verify(

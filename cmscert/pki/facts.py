@@ -50,6 +50,7 @@ PUBLIC_KEYS = (
     (ed448.Ed448PublicKey, "ed448"),
     (dsa.DSAPublicKey, "dsa"),
 )
+_BENT = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 EDWARDS_BITS = {"ed25519": 256, "ed448": 456}
 
 
@@ -83,13 +84,13 @@ def certificate_facts(der: bytes) -> Certificate:
         warnings.simplefilter("ignore")  # serial 0 and other oddities of old CAs: facts here, no advice to a developer
         try:
             loaded = load(der)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, x509.InvalidVersion) as error:
             cut = der.startswith(b"0\x82") and element(der, 0) is None
             message = "the certificate is cut short" if cut else "these bytes are not an X.509 certificate"
             raise ValueError(message) from error
         try:
             return _facts(der, loaded)
-        except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+        except _BENT as error:
             raise ValueError(f"the certificate is damaged or not conforming to X.509: {_brief(error)}") from error
 
 

@@ -18,6 +18,7 @@ from cmscert.errors import InputError
 from cmscert.pki.armour import Block, plain, refuse, scan
 from cmscert.pki.der import Shape, shape
 from cmscert.pki.facts import PublicKey, key_facts
+from cmscert.pki.rounds import check_rounds
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
@@ -114,8 +115,9 @@ def _from_blocks(blocks: tuple[Block, ...], file: str, passphrase: bytes | None)
         hint = "convert a copy of it: ssh-keygen -p -m PKCS8 -f FILE"
         raise refuse(file, "openssh-key", "the key is in OpenSSH's own format", line=block.line, hint=hint)
     encrypted = block.label == "ENCRYPTED PRIVATE KEY" or (block.headers and b"ENCRYPTED" in block.lines)
-    form = block.lines if block.headers else block.content
-    return _load(form, file, passphrase, encrypted=encrypted, line=block.line, pem=block.headers)
+    if block.headers:
+        return _load(block.lines, file, passphrase, encrypted=encrypted, line=block.line, content=block.content)
+    return _load(block.content, file, passphrase, encrypted=encrypted, line=block.line)
 
 
 def _only_others(blocks: tuple[Block, ...], file: str) -> InputError:
@@ -138,13 +140,21 @@ def _from_pkcs12(content: bytes, file: str, passphrase: bytes | None) -> Private
 
 
 def _load(
-    form: bytes, file: str, passphrase: bytes | None, *, encrypted: bool, line: int | None = None, pem: bool = False
+    form: bytes,
+    file: str,
+    passphrase: bytes | None,
+    *,
+    encrypted: bool,
+    line: int | None = None,
+    content: bytes | None = None,
 ) -> PrivateKey:
     if encrypted and not passphrase:
         raise refuse(
             file, "passphrase-missing", "the key is encrypted and needs a passphrase", line=line, hint=BY_REFERENCE
         )
-    load = load_pem_private_key if pem else load_der_private_key
+    if encrypted:
+        check_rounds(form if content is None else content, file, line=line)
+    load = load_der_private_key if content is None else load_pem_private_key
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old ciphers around a key: a file to read, no advice to a developer

@@ -111,12 +111,13 @@ def _from_pkcs7(content: bytes) -> tuple[Certificate, ...]:
     """Return what a PKCS#7 container holds (Windows exports chains as ``.p7b``); raises ValueError."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+    from cryptography.x509 import InvalidVersion
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # BER where DER was expected: Windows writes it, and it reads all the same
             loaded = pkcs7.load_der_pkcs7_certificates(content)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion) as error:
         raise ValueError("the PKCS#7 container is damaged or holds no certificates") from error
     if not loaded:
         raise ValueError("the PKCS#7 container holds no certificates")

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from cryptography.x509 import Certificate as LoadedCertificate
+from cryptography.x509 import InvalidVersion
 
 from cmscert.pki.armour import refuse
 from cmscert.pki.certificate import Certificate, parse_certificate
+from cmscert.pki.rounds import check_rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Container:
 
 def open_pkcs12(content: bytes, file: str, passphrase: bytes | None) -> Container:
     """Open a container; without a passphrase with the empty one. Raises InputError, never showing the passphrase."""
+    check_rounds(content, file)
     opened = _opened(content, passphrase) or (None if passphrase else _opened(content, b""))
     if opened is None and passphrase:
         hint = "check the passphrase that the inventory refers to"
@@ -49,5 +52,5 @@ def _opened(content: bytes, passphrase: bytes | None) -> pkcs12.PKCS12KeyAndCert
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # RC2 and 3DES are what Windows writes: a file to read, no advice
             return pkcs12.load_pkcs12(content, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion):
         return None
