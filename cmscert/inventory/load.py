@@ -12,7 +12,7 @@ from cmscert.inventory.build import read_checked, refusal
 from cmscert.inventory.judging import Judging
 from cmscert.inventory.material import Shelf
 from cmscert.inventory.outline import Outline
-from cmscert.inventory.supplies import Supplies, Supply, no_supplies
+from cmscert.inventory.supplies import Keys, Supplies, Supply, no_supplies
 from cmscert.inventory.wanted import Wanted
 from cmscert.model.desired import Desired
 from cmscert.model.login import Login
@@ -68,7 +68,7 @@ def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
             databases=wanted.databases(),
             awaited=wanted.awaited(),
         ),
-        keys=shelf.keys,
+        keys=Keys(shelf.keys, supplies.keys),
         logins={server.name: server.login for server in outline.servers},
         warnings=refusal(checking.faults).faults,
         outline=outline,

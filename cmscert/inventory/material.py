@@ -94,10 +94,8 @@ class Shelf:
         self._compare(outline, key)
 
     def _take_over(self, use: Use, outline: CertificateOutline, obtained: Obtained) -> None:
-        leaf = obtained.chain[0]
-        if obtained.key is not None:
-            self.keys[leaf.spki_sha256] = obtained.key
-        self._keep(use, outline, obtained.chain, leaf.spki_sha256, device_key=obtained.device_key)
+        spki = obtained.chain[0].spki_sha256
+        self._keep(use, outline, obtained.chain, spki, device_key=obtained.device_key)
 
     def _keep(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -48,11 +49,20 @@ def issued(folder: Folder) -> Folder:
     return folder.write(ISSUED).mint()
 
 
-def delivered(folder: Folder, **more: timedelta) -> Obtained:
-    """Return a certificate for the shared name, with its key."""
-    at = {f"not_{name}": NOW + by for name, by in more.items()}
-    made = folder.cas["corp"].issue("a.example.com", ("a.example.com",), **at)  # type: ignore[arg-type]  # moments
-    return Obtained(chain=(made.certificate,), key=read_key(made.key_pem, file="made"))
+def delivered(folder: Folder, name: str = "got", *, issuer: bool = True, **more: timedelta) -> Supplies:
+    """Return a certificate for the shared name, with its key, and the CA that it is from."""
+    at = {f"not_{which}": NOW + by for which, by in more.items()}
+    names = ("a.example.com", "core1.example.com", "core2.example.com", "postgres")
+    made = folder.cas["corp"].issue(
+        "a.example.com" if name == "got" else "postgres",
+        names,
+        **at,  # type: ignore[arg-type]  # moments
+    )
+    return Supplies(
+        obtained={(name, None): Obtained(chain=(made.certificate,))},
+        keys={made.certificate.spki_sha256: read_key(made.key_pem, file="made")},
+        issuers={"lab": folder.cas["corp"].bundle} if issuer else {},
+    )
 
 
 def test_slots_wait_for_what_an_issuer_owes(shipped: Callable[[str], Folder]) -> None:
@@ -82,37 +92,35 @@ def test_whatever_leans_on_an_issuer_waits(issued: Folder) -> None:
 
 def test_what_was_delivered_is_wanted(issued: Folder) -> None:
     """With the certificate and the issuer's own CA in store nothing is owed, and the key is at hand."""
-    got = delivered(issued)
-    supplies = Supplies(
-        obtained={("got", None): got},
-        issuers={"lab": issued.cas["corp"].bundle},
-        pending={"core1": ("got-20260301-00000000.key",)},
-    )
+    supplies = replace(delivered(issued), pending={"core1": ("got-20260301-00000000.key",)})
+    leaf = supplies.obtained["got", None].chain[0]
     loaded = loaded_with(issued, supplies)
     server = loaded.desired.server("core1")
     turn = server.slot("turn")
 
     assert loaded.desired.awaited == ()
     assert isinstance(turn, WantedIdentity)
-    assert turn.material.full_chain == (got.chain[0], *issued.cas["corp"].bundle)
-    assert loaded.keys[got.chain[0].spki_sha256] is got.key
+    assert turn.material.full_chain == (leaf, *issued.cas["corp"].bundle)
+    assert loaded.keys[leaf.spki_sha256] is supplies.keys[leaf.spki_sha256]
+    assert set(loaded.keys) > set(supplies.keys)
+    assert len(loaded.keys) == len(set(loaded.keys))
     assert server.pending == ("got-20260301-00000000.key",)
     assert "PRIVATE" not in repr(supplies)
 
 
 def test_a_key_on_the_server_is_named(issued: Folder) -> None:
     """A certificate whose key stays on the server is wanted with the key's file name, and no key is at hand."""
-    chain = delivered(issued).chain
-    supplies = Supplies(
-        obtained={("got", None): Obtained(chain=chain, device_key="got-1.key")},
-        issuers={"lab": issued.cas["corp"].bundle},
-    )
+    made = delivered(issued)
+    chain = made.obtained["got", None].chain
+    supplies = replace(made, obtained={("got", None): Obtained(chain=chain, device_key="got-1.key")}, keys={})
     loaded = loaded_with(issued, supplies)
     turn = loaded.desired.server("core1").slot("turn")
 
     assert isinstance(turn, WantedIdentity)
     assert turn.material.device_key == "got-1.key"
     assert chain[0].spki_sha256 not in loaded.keys
+    with pytest.raises(KeyError):
+        loaded.keys[chain[0].spki_sha256]
 
 
 def test_why_it_waits_is_passed_on(issued: Folder) -> None:
@@ -124,19 +132,14 @@ def test_why_it_waits_is_passed_on(issued: Folder) -> None:
 
 def test_what_is_no_longer_fit_is_owed_again(issued: Folder) -> None:
     """An expired certificate from an issuer is no fault of the inventory: the next renewal replaces it."""
-    old = delivered(issued, before=timedelta(days=-90), after=timedelta(days=-1))
-    supplies = Supplies(obtained={("got", None): old}, issuers={"lab": issued.cas["corp"].bundle})
-    loaded = loaded_with(issued, supplies)
+    loaded = loaded_with(issued, delivered(issued, before=timedelta(days=-90), after=timedelta(days=-1)))
 
     assert owed(loaded)["turn"] == "issuer lab: a.example.com expired on 2026-02-28 00:00 UTC: run cmscert renew"
 
 
 def test_small_flaws_of_what_was_delivered_are_warnings(issued: Folder) -> None:
     """What a strict profile refuses is a warning by default, at the certificate's entry."""
-    supplies = Supplies(
-        obtained={("got", None): delivered(issued, after=timedelta(days=20000))},
-        issuers={"lab": issued.cas["corp"].bundle},
-    )
+    supplies = delivered(issued, after=timedelta(days=20000))
     (warning,) = loaded_with(issued, supplies).warnings
     issued.write(ISSUED + "policy: {profile: strict}\n")
     strict = loaded_with(issued, supplies)
@@ -154,9 +157,7 @@ def test_an_issued_database_waits_too(folder: Folder) -> None:
     text += "databases: {main: {nodes: [core1], primary: core1, interface: a, server: db, client: db, ca: corp}}\n"
     folder.write(text).mint()
     before = folder.load().desired
-    made = folder.cas["corp"].issue("postgres", ("postgres", "core1.example.com", "core2.example.com"))
-    got = Obtained(chain=(made.certificate,), key=read_key(made.key_pem, file="made"))
-    after = loaded_with(folder, Supplies(obtained={("db", None): got})).desired
+    after = loaded_with(folder, delivered(folder, "db", issuer=False)).desired
 
     assert before.databases == ()
     assert {"database/main"} <= {one.slot for one in before.awaited}
