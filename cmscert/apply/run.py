@@ -10,6 +10,7 @@ from itertools import groupby
 from cmscert.apply.database import Membership, Records
 from cmscert.apply.ending import Result, gist, outcome_of, result_of
 from cmscert.apply.progress import Progress, faults_of
+from cmscert.apply.questions import Written, noted
 from cmscert.apply.readback import Node, Sleep
 from cmscert.apply.rebuilds import Rebuilds, memberships, unfit
 from cmscert.apply.sending import Material
@@ -55,14 +56,16 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     ``run``: the run's id. ``observed``: what the plan leans on, by server. ``contents``: public bytes by ``sha256:…``;
     ``keys``: by hash of the public half. ``emit`` returns when the event is on disk, or raises JournalError. ``clock``:
     aware UTC. ``rollback``: take back the services of a server on which a step fails. ``records``: where backups and
-    the note about the primary go; needed for steps on a database.
+    the note about the primary go; needed for steps on a database; and the public files that are overwritten.
     Raises InputError before anything is sent when the plan does not fit what is given, and JournalError when the
     journal cannot be written: nothing more is sent then.
     """
+    emit = Written(emit)
+    sessions = noted(sessions, emit=emit, clock=clock)
     means = Means(
-        material=Material(contents=contents, keys=keys),
+        material=Material(contents=contents, keys=keys, save=records.save if records is not None else None),
         predict=predict,
-        emit=_Written(emit),
+        emit=emit,
         clock=clock,
         sleep=sleep,
     )
@@ -117,23 +120,6 @@ def _unfit(step: Step, turns: ServerTurns, material: Material) -> list[Fault]:
         except ValueError as error:
             messages.append(str(error))
     return [Fault(message=f"step {step.id} on {step.server}: {text}", reason="plan") for text in messages if text]
-
-
-class _Written:
-    """Passes events on until one cannot be written; from then on nothing is, so nothing is sent either."""
-
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
-        self._broken: JournalError | None = None
-
-    def __call__(self, event: Event) -> None:
-        if self._broken is not None:
-            raise self._broken
-        try:
-            self._emit(event)
-        except JournalError as error:
-            self._broken = error
-            raise
 
 
 class _Run:
@@ -344,12 +330,13 @@ class _Run:
         outcomes = {name: outcome_of(status) for name, status in self.progress.status.items()}
         result = result_of(set(outcomes.values()), self.stop)
         why = self._why(result)
-        self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why))
+        by_hand = self._by_hand()
+        self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why, by_hand=by_hand))
         steps = tuple(
             StepResult(step=step.id, server=step.server, outcome=outcomes[step.id], why=self.progress.why[step.id])
             for step in self.plan.steps
         )
-        return RunResult(run=self.run, result=result, steps=steps, by_hand=self._by_hand(), why=why)
+        return RunResult(run=self.run, result=result, steps=steps, by_hand=by_hand, why=why)
 
     def _why(self, result: Result) -> str | None:
         """Say why a run ended as it did, and what that means for databases."""

@@ -92,7 +92,7 @@ def list_runs(state_dir: Path, *, fleet: str | None = None, newest: int | None =
     read; one that is not there has no runs.
     """
     kept: list[RunRecord] = []
-    for folder in reversed(_folders(state_dir)):
+    for folder in reversed(run_folders(state_dir)):
         if newest is not None and len(kept) >= newest:
             break
         record = read_run(folder)
@@ -111,7 +111,7 @@ def read_run(folder: Path) -> RunRecord:
 
 def find_run(state_dir: Path, name: str) -> RunRecord:
     """Read the run of that id, or the only one whose id begins so. Raises InputError."""
-    folders = {folder.name: folder for folder in _folders(state_dir)}
+    folders = {folder.name: folder for folder in run_folders(state_dir)}
     if name in folders:
         return read_run(folders[name])
     like = [each for each in folders if name and each.startswith(name)]
@@ -163,8 +163,8 @@ def _closed(record: RunRecord, later: tuple[RunRecord, ...]) -> bool:
     )
 
 
-def _folders(state_dir: Path) -> tuple[Path, ...]:
-    """Return the directories of runs by id, which begins with their moment; no link is followed."""
+def run_folders(state_dir: Path) -> tuple[Path, ...]:
+    """Return the directories of runs by id, which begins with their moment; no link is followed. Raises InputError."""
     try:
         with os.scandir(state_dir / RUNS) as found:
             names = [each.name for each in found if RUN_ID.fullmatch(each.name) and each.is_dir(follow_symlinks=False)]
