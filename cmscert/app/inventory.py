@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cmscert.app.supplies import supplies_of
 from cmscert.errors import Fault, InputError
 from cmscert.inventory.load import Loaded, load
 from cmscert.model.desired import Desired
@@ -28,7 +29,7 @@ class Chosen:
 
 def choose(inventory: Path, *, now: datetime, select: tuple[str, ...] = ()) -> Chosen:
     """Load and narrow. Raises InputError: a wrong inventory, a selector that is none, a selection of nothing."""
-    return narrow(load(inventory, now=now), inventory, select)
+    return narrow(load(inventory, now=now, supply=supplies_of), inventory, select)
 
 
 def narrow(loaded: Loaded, inventory: Path, select: tuple[str, ...]) -> Chosen:

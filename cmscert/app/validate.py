@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from cmscert.app.supplies import supplies_of
 from cmscert.inventory.load import load
 from cmscert.model.desired import WantedIdentity
 from cmscert.model.results import Validation
@@ -12,7 +13,7 @@ from cmscert.model.results import Validation
 
 def validate(inventory: Path, *, now: datetime) -> Validation:
     """Load an inventory with all its material. Raises InputError with every fault."""
-    loaded = load(inventory, now=now)
+    loaded = load(inventory, now=now, supply=supplies_of)
     desired = loaded.desired
     slots = [slot for server in desired.servers for slot in server.slots]
     materials = [slot.material for slot in slots if isinstance(slot, WantedIdentity)]

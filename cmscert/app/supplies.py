@@ -1,0 +1,148 @@
+"""What issuers delivered for an inventory, taken from its material store: the same for every use case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cmscert.errors import Fault, InputError
+from cmscert.files import Unreadable, read_regular
+from cmscert.inventory.outline import CertificateOutline, LocalCaIssuer, Outline
+from cmscert.inventory.secrets import resolve
+from cmscert.inventory.supplies import Obtained, Supplies, Use
+from cmscert.issue.index import Record
+from cmscert.issue.store import Store, Stored
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.keys import PrivateKey
+from cmscert.pki.pem import read_certificates
+from cmscert.planning.words import day
+
+STORE = ".cmscert"
+_LARGEST = 1_000_000
+REQUEST_ENDINGS = (".key", ".csr")
+
+
+def store_path(outline: Outline) -> Path:
+    """Return where the material of an inventory is kept."""
+    return outline.store.path if outline.store is not None else outline.folder / STORE
+
+
+def open_store(outline: Outline, *, keys: bool) -> Store:
+    """Open the store; ``keys``: with its passphrase. Raises InputError and SecretError."""
+    reference = outline.store.passphrase if outline.store is not None else None
+    passphrase = resolve(reference, folder=outline.folder) if keys and reference is not None else None
+    return Store.open(store_path(outline), passphrase)
+
+
+def supplies_of(outline: Outline) -> Supplies:
+    """Take everything out of the store that an inventory asks for; without issuers it is not even opened.
+
+    Raises InputError when the store is damaged.
+    """
+    if not outline.issuers:
+        return Supplies()
+    return _Shelves(outline, open_store(outline, keys=False)).all()
+
+
+def issued_uses(outline: Outline) -> dict[Use, CertificateOutline]:
+    """Return the certificates of an inventory that issuers deliver."""
+    return {use: each for use, each in outline.certificates.items() if each.issuer is not None}
+
+
+@dataclass
+class _Shelves:
+    outline: Outline
+    store: Store
+    latest: dict[Use, Stored] = field(default_factory=dict)
+
+    def all(self) -> Supplies:
+        waiting: dict[Use, str] = {}
+        pending: dict[str, list[str]] = {}
+        for use, certificate in issued_uses(self.outline).items():
+            record = self.store.record(*use)
+            stored = self.store.latest(*use)
+            if stored is not None:
+                self.latest[use] = stored
+            why = waits_for(record, certificate)
+            if why is not None:
+                waiting[use] = why
+            if record.waiting is not None and record.waiting.device_key is not None and use[1] is not None:
+                stem = record.waiting.device_key.removesuffix(".key")
+                pending.setdefault(use[1], []).extend(f"{stem}{ending}" for ending in REQUEST_ENDINGS)
+        return Supplies(
+            obtained={
+                use: Obtained(chain=each.chain, device_key=each.device_key) for use, each in self.latest.items()
+            },
+            keys=StoredKeys(
+                tuple(each.spki for each in self.latest.values() if each.device_key is None),
+                lambda: open_store(self.outline, keys=True),
+            ),
+            issuers={name: found for name in self.outline.issuers if (found := self._signs_with(name))},
+            waiting=waiting,
+            pending={server: tuple(names) for server, names in pending.items()},
+        )
+
+    def _signs_with(self, issuer: str) -> tuple[Certificate, ...]:
+        """Return the CA certificates of an issuer: as declared, and as they came with what is in use."""
+        declared = self.outline.issuers[issuer]
+        found: list[Certificate] = []
+        if isinstance(declared, LocalCaIssuer):
+            found += ca_certificates(declared)
+        known = self.store.issuer(issuer)
+        found += known.chain if known is not None else ()
+        for stored in self.latest.values():
+            if stored.issuer == issuer:
+                found += stored.chain[1:]
+        return tuple(dict.fromkeys(found))
+
+
+def ca_certificates(issuer: LocalCaIssuer) -> tuple[Certificate, ...]:
+    """Read the certificates of a local CA: its own first. Raises InputError."""
+    try:
+        content = read_regular(issuer.certificate, limit=_LARGEST)
+    except Unreadable as error:
+        fault = Fault(file=str(issuer.certificate), path=f"issuers.{issuer.name}", message=str(error))
+        raise InputError([fault], hint="put the CA's certificate there") from error
+    return read_certificates(content, file=str(issuer.certificate))
+
+
+def waits_for(record: Record, certificate: CertificateOutline) -> str | None:
+    """Say why a certificate is not there, or not there anew, as far as the store tells."""
+    if record.failures is not None:
+        failed = record.failures
+        times = "once" if failed.count == 1 else f"{failed.count} times since {day(failed.first)}"
+        return f"issuer {certificate.issuer} failed {times}: {failed.message}"
+    if record.waiting is not None:
+        return f"asked of issuer {record.waiting.issuer} on {day(record.waiting.at)}, not signed yet"
+    return None
+
+
+class StoredKeys(Mapping[str, PrivateKey]):
+    """Keys of the store by the hash of their public half; the store is opened with its passphrase at the first one."""
+
+    def __init__(self, names: tuple[str, ...], opener: Callable[[], Store]) -> None:
+        self._names = dict.fromkeys(names)
+        self._opener = opener
+        self._opened: dict[str, PrivateKey] = {}
+
+    @cached_property
+    def _store(self) -> Store:
+        return self._opener()
+
+    def __getitem__(self, spki: str) -> PrivateKey:
+        if spki not in self._names:
+            raise KeyError(spki)
+        if spki not in self._opened:
+            self._opened[spki] = self._store.key(spki)
+        return self._opened[spki]
+
+    def __contains__(self, spki: object) -> bool:
+        return spki in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
