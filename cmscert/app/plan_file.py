@@ -97,6 +97,7 @@ class _PlanFile(Strict):
     fleet: str
     inventory_sha256: str
     select: tuple[str, ...]
+    rolls_back: str | None = None
     basis: dict[str, str]
     basis_parts: dict[str, dict[str, str]] = Field(default_factory=dict)
     releases: dict[str, str]
@@ -115,6 +116,7 @@ class _PlanFile(Strict):
             fleet=self.fleet,
             inventory_sha256=self.inventory_sha256,
             select=self.select,
+            rolls_back=self.rolls_back,
             basis=self.basis,
             basis_parts=self.basis_parts,
             releases=self.releases,

@@ -301,6 +301,7 @@ class Notice:
 class Plan:
     """What differs and the ordered steps that put it right.
 
+    ``rolls_back``: the run that the steps take back; None for a plan that goes by the inventory.
     ``basis``: server → digest of what was observed. ``basis_parts``: server → part → short digest, to say
     which part has moved; only ``basis`` decides. ``unread``: (server, why). ``complete`` is False when anything that
     was needed could not be read.
@@ -312,6 +313,7 @@ class Plan:
     inventory_sha256: str
     basis: Mapping[str, str]
     select: tuple[str, ...] = ()
+    rolls_back: str | None = None
     unread: tuple[tuple[str, str], ...] = ()
     drift: tuple[Drift, ...] = ()
     steps: tuple[Step, ...] = ()

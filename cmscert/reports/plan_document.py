@@ -29,6 +29,7 @@ def plan_document(plan: Plan, table: ServiceTable) -> Document:
         "fleet": plan.fleet,
         "inventory_sha256": plan.inventory_sha256,
         "select": list(plan.select),
+        "rolls_back": plan.rolls_back,
         "basis": dict(sorted(plan.basis.items())),
         "basis_parts": {name: dict(sorted(parts.items())) for name, parts in sorted(plan.basis_parts.items())},
         "releases": dict(sorted(plan.releases.items())),

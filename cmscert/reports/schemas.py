@@ -127,6 +127,7 @@ PLAN = _record(
     fleet=TEXT,
     inventory_sha256=TEXT,
     select=TEXTS,
+    rolls_back=MAYBE,
     basis=_by_name(TEXT),
     basis_parts=_by_name(_by_name(TEXT)),
     releases=_by_name(TEXT),
