@@ -1,0 +1,111 @@
+"""What an issuer delivers is checked like any material before it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cmscert.errors import Fault, InputError
+from cmscert.issue.issuers import Asked, Issued, Issuer, Outstanding
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.chain import build_chain, is_root
+from cmscert.pki.public_cas import CLIENT_AUTH_HINT
+from cmscert.pki.request import WantedRequest, request_faults
+from cmscert.pki.rules import LEAF_RULES, Finding, Subject, chain_broken, chain_unusual, check, outlives_issuer
+
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+"""A certificate may begin this far in the future: the CA's clock is not ours, and nothing is bound today."""
+
+_OTHER_HINTS: Final = {
+    "chain-broken": "the bundle that the inventory names as its chain must hold the CA that signed it, and the root",
+    "names-missing": "let the issuer sign the names of the request as they are",
+}
+_WITHOUT_CHAIN: Final = tuple(rule for rule in LEAF_RULES if rule not in (chain_broken, chain_unusual, outlives_issuer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A certificate that passed: the full chain (leaf, intermediates, root), and what is unusual about it."""
+
+    chain: tuple[Certificate, ...]
+    warnings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+async def obtain(issuer: Issuer, asked: Asked, *, clock: Callable[[], datetime]) -> Accepted | Outstanding:
+    """Ask an issuer for a certificate and check what it delivers.
+
+    Raises IssuerError; InputError when the request itself is not what is asked for (it may come from a node).
+    """
+    check_request(asked)
+    answer = await issuer.obtain(asked)
+    if isinstance(answer, Outstanding):
+        return answer
+    return check_issued(asked, answer, issuer=issuer.name, at=clock())
+
+
+def check_request(asked: Asked) -> None:
+    """Hold a request against what is asked for. Raises InputError."""
+    request = asked.request
+    wanted = WantedRequest(common_name=asked.common_name, sans=asked.sans)
+    found = request_faults(request, wanted)
+    if found:
+        file = f"{asked.stem}.csr"
+        faults = [Fault(file=file, reason=one.reason, message=f"the request: {one.message}") for one in found]
+        raise InputError(faults, hint="the request is asked for anew when it is taken out of the store")
+
+
+def check_issued(asked: Asked, issued: Issued, *, issuer: str, at: datetime) -> Accepted:
+    """Check key, names, chain, usages and dates of what an issuer delivered; raises IssuerError that names them all."""
+    leaf = find_leaf(issued.chain, asked.request.spki_sha256, at)
+    if leaf is None:
+        message = f"none of the {len(issued.chain)} certificates delivered belongs to the key of the request"
+        raise asked.fault(issuer, message, hint="the issuer answered another request, or made a key of its own")
+    chain = full_chain(leaf, issued.chain, asked.bundle)
+    subject = Subject(
+        at=max(at, min(leaf.not_before, at + CLOCKS_DIFFER)),
+        leaf=leaf,
+        chain=chain[1:],
+        spki=asked.request.spki_sha256,
+        bundle=asked.bundle,
+        declared=asked.names,
+        common_name=asked.common_name,
+        common_name_must_be=asked.profile.common_name_must_be,
+        eku=asked.profile.ekus,
+        eku_sourced=True,
+        strict=asked.profile.strict,
+    )
+    findings = check(subject, LEAF_RULES if asked.bundle else _WITHOUT_CHAIN)
+    errors = [one for one in findings if one.severity == "error"]
+    if errors:
+        message = f"the certificate delivered cannot be used: {'; '.join(one.message for one in errors)}"
+        raise asked.fault(issuer, message, hint=_hint(errors, leaf, asked))
+    return Accepted(chain=chain, warnings=findings, notes=issued.notes)
+
+
+def find_leaf(sent: Iterable[Certificate], spki: str, at: datetime) -> Certificate | None:
+    """Return the certificate of a key: of several the newest that is valid, else the newest."""
+    own = [one for one in sent if one.spki_sha256 == spki]
+    return max(own, key=lambda one: (one.not_after > at, one.not_before, one.not_after, one.sha256), default=None)
+
+
+def full_chain(
+    leaf: Certificate, sent: Iterable[Certificate], bundle: tuple[Certificate, ...]
+) -> tuple[Certificate, ...]:
+    """Return leaf, intermediates and root, from what was sent and the declared bundle; nothing is ever fetched.
+
+    Where CAs are cross-signed: the shortest way to a root of the bundle. Roots that the issuer sent count only where
+    the bundle has none.
+    """
+    declared = any(map(is_root, bundle))
+    pile = [one for one in sent if not (declared and is_root(one) and one not in bundle)]
+    return (leaf, *build_chain(leaf, (*pile, *bundle)))
+
+
+def _hint(errors: list[Finding], leaf: Certificate, asked: Asked) -> str | None:
+    reasons = [one.reason for one in errors]
+    if "eku-missing" in reasons and "clientAuth" in asked.profile.ekus and "clientAuth" not in (leaf.ekus or ()):
+        return CLIENT_AUTH_HINT
+    return next((_OTHER_HINTS[reason] for reason in reasons if reason in _OTHER_HINTS), None)

@@ -1,0 +1,110 @@
+"""What every issuer is asked, and what it may answer. One small interface: ``obtain``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
+
+from cmscert.errors import IssuerError
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.request import Request, read_request
+
+BOTH_ENDS: Final = ("serverAuth", "clientAuth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What the places of a certificate need of it.
+
+    ``ekus``: every extended key usage that one of its slots needs. ``common_name_must_be``: ``postgres`` for database
+    clients. ``lifetime``: for issuers that can choose; None leaves it to them.
+    """
+
+    ekus: tuple[str, ...] = BOTH_ENDS
+    common_name_must_be: str | None = None
+    lifetime: timedelta | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One certificate to obtain.
+
+    ``server``: None for a shared one. ``csr``: PEM, as it stands in the store, so the same bytes in every run until it
+    is answered. ``bundle``: the declared chain, empty where the inventory names none. ``memo``: what the issuer wanted
+    remembered when it last answered ``Outstanding``. ``at``: the moment of the run (aware UTC).
+    """
+
+    certificate: str
+    server: str | None = None
+    common_name: str
+    sans: tuple[str, ...] = ()
+    csr: bytes = field(repr=False)
+    at: datetime
+    profile: Profile = field(default_factory=Profile)
+    bundle: tuple[Certificate, ...] = ()
+    memo: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Common name first, then the SANs, each once."""
+        return tuple(dict.fromkeys((self.common_name, *self.sans)))
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.certificate if self.server is None else f"{self.certificate} for {self.server}"
+
+    @property
+    def stem(self) -> str:
+        """What its files are called."""
+        return self.certificate if self.server is None else f"{self.certificate}-{self.server}"
+
+    @property
+    def request(self) -> Request:
+        """The request as facts; raises InputError."""
+        return read_request(self.csr, file=f"{self.stem}.csr")
+
+    def fault(
+        self, issuer: str, message: str, *, hint: str | None = None, wait: timedelta | None = None
+    ) -> IssuerError:
+        """Make the error for something that went wrong with this certificate."""
+        return IssuerError(self.label, issuer, message, hint=hint, wait=wait)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """What an issuer delivered: the leaf first, then whatever came with it, unchecked. ``notes``: for people."""
+
+    chain: tuple[Certificate, ...]
+    notes: tuple[str, ...] = ()
+    kind: Literal["issued"] = "issued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """The issuer was asked and has not signed yet.
+
+    ``where``: what people have to look at; ``why``: what is waited for. ``memo``: comes back with the next question.
+    """
+
+    where: str
+    why: str
+    notes: tuple[str, ...] = ()
+    memo: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["outstanding"] = "outstanding"
+
+
+class Issuer(Protocol):
+    """Something that turns requests into certificates."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the inventory."""
+        ...
+
+    async def obtain(self, asked: Asked) -> Issued | Outstanding:
+        """Ask for a certificate, or look whether it is there by now. Raises IssuerError."""
+        ...
