@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from cmscert.model import plan as model
 from cmscert.model.database import DatabaseFiles
 from cmscert.model.observed import Binding
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], FailFast()]
+"""A list whose first wrong entry is told: a crafted file would have millions, a kilobyte each."""
 
 
 class Strict(BaseModel):
@@ -67,9 +71,9 @@ class _Check(Strict):
 class _Rebind(Strict):
     kind: Literal["bind"]
     service: str
-    bindings: tuple[_Binding, ...]
+    bindings: Many[_Binding]
     stopped: bool
-    restores: tuple[_Restore, ...]
+    restores: Many[_Restore]
 
     def value(self) -> model.Rebind:
         return model.Rebind(
@@ -83,8 +87,8 @@ class _Rebind(Strict):
 class _Restart(Strict):
     kind: Literal["restart"]
     service: str
-    restores: tuple[_Restore, ...]
-    tags: tuple[str, ...]
+    restores: Many[_Restore]
+    tags: Many[str]
 
     def value(self) -> model.Restart:
         return model.Restart(
@@ -94,7 +98,7 @@ class _Restart(Strict):
 
 class _Remove(Strict):
     kind: Literal["remove"]
-    files: tuple[str, ...]
+    files: Many[str]
 
     def value(self) -> model.RemoveFiles:
         return model.RemoveFiles(files=self.files)
@@ -131,7 +135,7 @@ class _DatabaseMint(Strict):
     ca_common_name: str
     server: str
     server_common_name: str
-    server_sans: tuple[str, ...]
+    server_sans: Many[str]
     client: str
     client_common_name: str
 
@@ -168,7 +172,7 @@ class _DatabasePrimary(Strict):
 class _DatabaseProof(Strict):
     kind: Literal["db-prove"]
     database: str
-    members: tuple[str, ...]
+    members: Many[str]
 
     def value(self) -> model.ProveCluster:
         return model.ProveCluster(database=self.database, members=self.members)

@@ -14,18 +14,26 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, ValidationError
 
 from cmscert import __version__
-from cmscert.app.plan_actions import ActionForm, Strict, UndoForm
+from cmscert.app.plan_actions import ActionForm, Many, Strict, UndoForm
 from cmscert.errors import Fault, InputError
+from cmscert.files import Unreadable, read_regular
 from cmscert.mmp.services import SERVICES
 from cmscert.mmp.typed import typed
 from cmscert.model import plan as model
 
 LARGEST = 20 * 1024 * 1024
+MOST_VALUES = 1_000_000
+"""About 25,000 steps; 20 MB of empty lists would take 10 GB and two minutes."""
+
+MOST_KEYS = 20_000
+"""Of one object; the most have one for each server."""
+
+TOLD = 100
 HINT = "make the plan again with cmscert plan --save"
 
 
 class _Undo(Strict):
-    commands: tuple[str, ...]
+    commands: Many[str]
     action: UndoForm
 
 
@@ -40,9 +48,9 @@ class _Step(Strict):
     server: str
     slot: str | None
     kind: str
-    commands: tuple[str, ...]
-    because: tuple[str, ...]
-    after: tuple[str, ...]
+    commands: Many[str]
+    because: Many[str]
+    after: Many[str]
     impact: _Impact | None
     undo: _Undo | None
     action: ActionForm
@@ -96,17 +104,17 @@ class _PlanFile(Strict):
     tool_version: str
     fleet: str
     inventory_sha256: str
-    select: tuple[str, ...]
+    select: Many[str]
     rolls_back: str | None = None
     basis: dict[str, str]
     basis_parts: dict[str, dict[str, str]] = Field(default_factory=dict)
     releases: dict[str, str]
     complete: bool
-    unread: tuple[_Unread, ...]
-    drift: tuple[_Drift, ...]
-    steps: tuple[_Step, ...]
-    refusals: tuple[_Refusal, ...]
-    notices: tuple[_Notice, ...]
+    unread: Many[_Unread]
+    drift: Many[_Drift]
+    steps: Many[_Step]
+    refusals: Many[_Refusal]
+    notices: Many[_Notice]
     summary: dict[str, int]
 
     def value(self) -> model.Plan:
@@ -132,11 +140,9 @@ def load_plan(path: Path) -> model.Plan:
     """Read a plan file. Raises InputError with every fault."""
     name = str(path)
     try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST + 1)
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise InputError([Fault(file=name, message=reason.lower(), reason="unreadable")], hint=HINT) from error
+        content = read_regular(path, limit=LARGEST)
+    except Unreadable as error:
+        raise InputError([Fault(file=name, message=str(error), reason="unreadable")], hint=HINT) from None
     return read_plan(content, file=name)
 
 
@@ -148,9 +154,10 @@ def read_plan(content: bytes, *, file: str = "plan") -> model.Plan:
     try:
         document = _PlanFile.model_validate_json(content)
     except ValidationError as error:
+        told = error.errors(include_url=False, include_input=False, include_context=False)[:TOLD]
         faults = [
-            Fault(file=file, path=".".join(map(str, each["loc"])), message=each["msg"].lower(), reason=each["type"])
-            for each in error.errors(include_url=False, include_input=False, include_context=False)
+            Fault(file=file, path=_drawn(each["loc"]), message=each["msg"].lower(), reason=each["type"])
+            for each in told
         ]
         raise InputError(faults, hint=HINT) from error
     plan = document.value()
@@ -166,7 +173,9 @@ def _parsed(content: bytes, file: str) -> object:
             [Fault(file=file, message="larger than 20 MB: this is no plan", reason="too-large")], hint=HINT
         )
     try:
-        parsed: object = json.loads(content.decode("utf-8"))
+        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+            raise _BentError("more values than any plan holds")
+        parsed: object = json.loads(content.decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise InputError([Fault(file=file, message="not UTF-8 text", reason="encoding")], hint=HINT) from error
     except json.JSONDecodeError as error:
@@ -174,10 +183,31 @@ def _parsed(content: bytes, file: str) -> object:
             file=file, line=error.lineno, column=error.colno, message=f"not JSON: {error.msg.lower()}", reason="syntax"
         )
         raise InputError([fault], hint=HINT) from error
+    except _BentError as error:
+        raise InputError([Fault(file=file, message=str(error), reason="syntax")], hint=HINT) from error
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
         fault = Fault(file=file, message="nested too deeply, or a number too long", reason="syntax")
         raise InputError([fault], hint=HINT) from error
     return parsed
+
+
+def _drawn(location: tuple[int | str, ...]) -> str:
+    """Name a place; a key that should not be there may be of any length."""
+    return ".".join(str(part)[:80] for part in location)
+
+
+class _BentError(Exception):
+    """JSON that could be read in two ways, or that no plan has."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a key that stands twice: a person who reviews the file may see the one, and we would take the other."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _BentError("a key stands twice in one object")
+    if len(made) > MOST_KEYS:
+        raise _BentError("an object has more keys than any plan's")
+    return made
 
 
 def _wrong_format(document: object) -> str | None:
