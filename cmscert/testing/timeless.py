@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ class _Selector(selectors.SelectSelector):
 
 
 class TimelessLoop(asyncio.SelectorEventLoop):
-    """For code that opens no connection and starts no thread."""
+    """For code that opens no connection. What would run in a thread is done at once."""
 
     def __init__(self) -> None:
         self.clockwork = _Selector()
@@ -44,6 +44,16 @@ class TimelessLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the seconds that have passed in this loop."""
         return self.clockwork.elapsed
+
+    def run_in_executor(self, executor: object, func: Callable[..., T], *args: object) -> asyncio.Future[T]:
+        """Do it here and now."""
+        del executor
+        done: asyncio.Future[T] = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it is whoever awaits the thread who has to deal with it
+            done.set_exception(error)
+        return done
 
     def clock(self) -> datetime:
         """Tell aware UTC: ``NOW`` when the loop was made."""
