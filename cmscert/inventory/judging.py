@@ -71,7 +71,7 @@ class Judging:
     def judge(self) -> None:
         """Check every bundle, and every certificate in every place that it is used in."""
         self._bundles()
-        for name, server, place in self._uses():
+        for name, server, place in uses(self.outline):
             outline = self.outline.certificates.get((name, server)) or self.outline.certificates.get((name, None))
             if outline is None:
                 continue
@@ -105,27 +105,6 @@ class Judging:
         places = self._places.setdefault((keys, reason, message, worse), [])
         if place not in places[-1:]:
             places.append(place)
-
-    def _uses(self) -> Iterator[tuple[str, str, Place]]:
-        for server in self.outline.servers:
-            rows = slots_of(server.release)
-            for slot in server.slots:
-                row = rows[slot.slot][1] if slot.slot in rows else None
-                if slot.certificate is not None and isinstance(row, IdentitySlot):
-                    yield (
-                        slot.certificate,
-                        server.name,
-                        Place(
-                            name=slot.slot,
-                            bundle=slot.bundle,
-                            eku=row.eku,
-                            eku_sourced=row.eku_grade == "sourced",
-                            full_chain=row.full_chain,
-                            fqdn=server.fqdn if slot.slot in _BY_FQDN else None,
-                        ),
-                    )
-        for database in self.outline.databases:
-            yield from _database_uses(database)
 
     def _check(self, outline: CertificateOutline, material: Material, place: Place) -> tuple[Finding, ...]:
         key = (outline.name, outline.server, place.bundle, place.eku, place.eku_sourced, place.alone, place.common_name)
@@ -182,6 +161,29 @@ class Judging:
             for finding in check_bundle(certificates, at=self.at, strict=self._strict):
                 if finding.reason != "bundle-leaf" or name in as_ca:  # a trust list may hold leaves ([S34], [S3])
                     self._note(("bundles", name), finding.reason, finding.message, finding.severity, "")
+
+
+def uses(outline: Outline) -> Iterator[tuple[str, str, Place]]:
+    """Yield every place that a certificate is meant for: (certificate, server, place)."""
+    for server in outline.servers:
+        rows = slots_of(server.release)
+        for slot in server.slots:
+            row = rows[slot.slot][1] if slot.slot in rows else None
+            if slot.certificate is not None and isinstance(row, IdentitySlot):
+                yield (
+                    slot.certificate,
+                    server.name,
+                    Place(
+                        name=slot.slot,
+                        bundle=slot.bundle,
+                        eku=row.eku,
+                        eku_sourced=row.eku_grade == "sourced",
+                        full_chain=row.full_chain,
+                        fqdn=server.fqdn if slot.slot in _BY_FQDN else None,
+                    ),
+                )
+    for database in outline.databases:
+        yield from _database_uses(database)
 
 
 def _of_place(material: Material, place: Place) -> Iterator[Finding]:

@@ -73,7 +73,7 @@ def check_issued(asked: Asked, issued: Issued, *, issuer: str, at: datetime) -> 
         declared=asked.names,
         common_name=asked.common_name,
         common_name_must_be=asked.profile.common_name_must_be,
-        eku=asked.profile.ekus,
+        eku=asked.profile.ekus if asked.profile.needed is None else asked.profile.needed,
         eku_sourced=True,
         strict=asked.profile.strict,
     )
@@ -87,8 +87,12 @@ def check_issued(asked: Asked, issued: Issued, *, issuer: str, at: datetime) -> 
 
 def find_leaf(sent: Iterable[Certificate], spki: str, at: datetime) -> Certificate | None:
     """Return the certificate of a key: of several the newest that is valid, else the newest."""
-    own = [one for one in sent if one.spki_sha256 == spki]
-    return max(own, key=lambda one: (one.not_after > at, one.not_before, one.not_after, one.sha256), default=None)
+
+    def rank(one: Certificate) -> tuple[bool, datetime, datetime, str]:
+        valid = one.not_before <= at + CLOCKS_DIFFER and at < one.not_after
+        return valid, one.not_before, one.not_after, one.sha256
+
+    return max((one for one in sent if one.spki_sha256 == spki), key=rank, default=None)
 
 
 def full_chain(
