@@ -147,7 +147,8 @@ class _Run:
         self.fatal = False
 
     async def go(self) -> RunResult:
-        self.emit(RunStarted(at=self.clock(), run=self.run, fleet=self.plan.fleet, steps=len(self.plan.steps)))
+        steps = sum(not isinstance(step.action, Gate) for step in self.plan.steps)
+        self.emit(RunStarted(at=self.clock(), run=self.run, fleet=self.plan.fleet, steps=steps))
         try:
             await self._work()
         except JournalError as error:

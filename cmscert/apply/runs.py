@@ -19,6 +19,9 @@ KEEP_COUNT = 200
 DRAFT_SECONDS = 86_400.0
 """A draft of a run's directory, or the rest of one that was being removed, is left over when it is older."""
 
+LAST = "last"
+"""Stands for the newest run."""
+
 OPEN_RESULTS = frozenset({"neither", "interrupted"})
 """Results that leave something for a later run or a person; only a later run that ended well closes them."""
 
@@ -110,8 +113,10 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def find_run(state_dir: Path, name: str) -> RunRecord:
-    """Read the run of that id, or the only one whose id begins so. Raises InputError."""
+    """Read the run of that id, the only one whose id begins so, or the newest (``last``). Raises InputError."""
     folders = {folder.name: folder for folder in run_folders(state_dir)}
+    if name == LAST and folders and name not in folders:
+        return list_runs(state_dir, newest=1)[0]
     if name in folders:
         return read_run(folders[name])
     like = [each for each in folders if name and each.startswith(name)]

@@ -15,7 +15,7 @@ from cmscert.cli.exit_codes import DONE, EXIT_CODES
 from cmscert.cli.output import Output
 from cmscert.errors import CmscertError
 
-COMMANDS = ("validate", "plan", "apply", "drift", "status", "schema", "lab", "demo")
+COMMANDS = ("validate", "plan", "apply", "drift", "status", "runs", "schema", "lab", "demo")
 
 HELP = """Plan and apply the certificates of Cisco Meeting Server fleets.
 

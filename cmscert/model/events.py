@@ -11,7 +11,7 @@ Outcome = Literal["done", "failed", "undone", "left", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The journal is open, nothing is sent yet."""
+    """The journal is open, nothing is sent yet. ``steps``: how many there are, without gates."""
 
     at: datetime
     run: str

@@ -29,10 +29,11 @@ VALIDATE_FORMAT = "cmscert.validate/1"
 ERROR_FORMAT = "cmscert.error/1"
 
 
-def _made(document: Document) -> Document:
-    made = safe_document(document)
-    assert isinstance(made, dict)  # noqa: S101 - a mapping goes in, a mapping comes out
-    return made
+def made(document: Document) -> Document:
+    """Spell out control characters in every string of a document."""
+    harmless = safe_document(document)
+    assert isinstance(harmless, dict)  # noqa: S101 - a mapping goes in, a mapping comes out
+    return harmless
 
 
 def run_document(result: RunResult | None, plan: Plan) -> Document:
@@ -40,7 +41,7 @@ def run_document(result: RunResult | None, plan: Plan) -> Document:
     steps = {step.id: step for step in plan.steps}
     outcomes = () if result is None else result.steps
     count = Counter(each.outcome for each in outcomes if not _is_gate(steps.get(each.step)))
-    return _made(
+    return made(
         {
             "format": RUN_FORMAT,
             "run": None if result is None else result.run,
@@ -64,6 +65,7 @@ def run_document(result: RunResult | None, plan: Plan) -> Document:
                 for server, commands in (() if result is None else result.by_hand)
             ],
             "summary": {outcome: count[outcome] for outcome in get_args(Outcome)},
+            "record": None,
         }
     )
 
@@ -74,7 +76,7 @@ def _is_gate(step: object) -> bool:
 
 def drift_document(report: DriftReport) -> Document:
     """Write down a drift report."""
-    return _made(
+    return made(
         {
             "format": DRIFT_FORMAT,
             "made_at": stamp(report.made_at),
@@ -97,7 +99,7 @@ def drift_document(report: DriftReport) -> Document:
 
 def validate_document(validation: Validation) -> Document:
     """Write down that an inventory holds together; one that does not is an error document."""
-    return _made(
+    return made(
         {
             "format": VALIDATE_FORMAT,
             "fleet": validation.fleet,
@@ -123,7 +125,7 @@ def fault_row(fault: Fault) -> Document:
 
 def error_document(error: CmscertError, code: int) -> Document:
     """Write down why there is no result. ``code`` is the exit code."""
-    return _made(
+    return made(
         {
             "format": ERROR_FORMAT,
             "code": code,
@@ -138,7 +140,7 @@ def error_document(error: CmscertError, code: int) -> Document:
 
 def plain_error_document(*, code: int, reason: str, message: str, hint: str | None = None) -> Document:
     """Write down a failure that is no ``CmscertError``: wrong usage, an interrupt, a bug."""
-    return _made(
+    return made(
         {
             "format": ERROR_FORMAT,
             "code": code,
@@ -153,7 +155,7 @@ def plain_error_document(*, code: int, reason: str, message: str, hint: str | No
 
 def status_document(status: FleetStatus) -> Document:
     """Write down every certificate of the fleet."""
-    return _made(
+    return made(
         {
             "format": STATUS_FORMAT,
             "made_at": stamp(status.made_at),

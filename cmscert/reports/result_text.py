@@ -53,7 +53,7 @@ def run_text(
         if rows:
             parts.extend((heading(title), labelled(rows, indent=2)))
     parts.extend(unread_part(plan.unread))
-    parts.extend(_by_hand(result))
+    parts.extend(by_hand_part(result.by_hand))
     return draw(*parts, width=width, colour=colour)
 
 
@@ -71,11 +71,12 @@ def _row(each: StepResult, what: str, tone: str) -> tuple[Text, Text]:
     )
 
 
-def _by_hand(result: RunResult) -> list[RenderableType]:
-    if not result.by_hand:
+def by_hand_part(by_hand: tuple[tuple[str, tuple[str, ...]], ...]) -> list[RenderableType]:
+    """Draw what a person has to type, server by server; nothing when there is nothing."""
+    if not by_hand:
         return []
     parts: list[RenderableType] = [heading("Type this by hand")]
-    for server, commands in result.by_hand:
+    for server, commands in by_hand:
         parts.append(phrase(("on ", "plain"), (server, "server")))
         parts.extend(indented(words(command, "command"), 2) for command in commands)
     return parts

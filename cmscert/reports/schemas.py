@@ -9,6 +9,8 @@ from cmscert.model.events import Outcome
 from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
 from cmscert.reports.plan_document import Document
+from cmscert.reports.runs_document import RUNS_FORMAT
+from cmscert.reports.story import State
 
 TEXT: Document = {"type": "string"}
 COUNT: Document = {"type": "integer", "minimum": 0}
@@ -148,18 +150,63 @@ PLAN = _record(
         unread=COUNT,
     ),
 )
+SUMMARY = _record(**dict.fromkeys(get_args(Outcome), COUNT))
+ENDINGS = ("applied", "rolled-back", "neither", "interrupted", "refused", "running", "unfinished")
+WHO: dict[str, Document] = {
+    "state": _one_of(*get_args(State)),
+    "command": MAYBE,
+    "rolls_back": MAYBE,
+    "started": _either(MOMENT),
+    "ended": _either(MOMENT),
+    "user": MAYBE,
+    "machine": MAYBE,
+    "pid": _either(NUMBER),
+    "tool_version": MAYBE,
+    "inventory": MAYBE,
+    "inventory_path": MAYBE,
+    "revision": _either(_record(commit=TEXT, dirty=FLAG)),
+    "select": TEXTS,
+    "allow": TEXTS,
+    "torn": FLAG,
+    "fault": _either(FAULT),
+}
+BY_HAND = _several(_record(server=TEXT, commands=TEXTS))
+HANDS = _several({"type": "array", "prefixItems": [TEXT, TEXTS], "items": False, "minItems": 2})
+SECONDS: Document = {"type": "number", "minimum": 0}
+EVENTS = _several(
+    {
+        "oneOf": [
+            _kind("run-started", at=MOMENT, run=TEXT, fleet=TEXT, steps=COUNT),
+            _kind("step-started", at=MOMENT, step=TEXT, server=TEXT, what=TEXT, undoing=FLAG),
+            _kind("command-sent", at=MOMENT, step=TEXT, server=TEXT, typed=TEXT),
+            _kind("reply-received", at=MOMENT, step=TEXT, server=TEXT, typed=TEXT, shown=TEXT, seconds=SECONDS),
+            _kind("asked", at=MOMENT, server=TEXT, typed=TEXT, shown=TEXT, seconds=SECONDS),
+            _kind("step-ended", at=MOMENT, step=TEXT, server=TEXT, outcome=_one_of(*get_args(Outcome)), why=MAYBE),
+            _kind("run-ended", at=MOMENT, run=TEXT, result=_one_of(*ENDINGS[:5]), why=MAYBE, by_hand=HANDS),
+        ]
+    }
+)
 RUN = _record(
     format={"const": RUN_FORMAT},
     run=MAYBE,
     fleet=TEXT,
-    result=_one_of("applied", "rolled-back", "neither", "interrupted", "nothing-to-do"),
+    result=_one_of(*ENDINGS, "nothing-to-do"),
     why=MAYBE,
     unread=UNREAD,
     steps=_several(
         _record(id=TEXT, server=TEXT, slot=MAYBE, kind=MAYBE, outcome=_one_of(*get_args(Outcome)), why=MAYBE)
     ),
-    by_hand=_several(_record(server=TEXT, commands=TEXTS)),
-    summary=_record(**dict.fromkeys(get_args(Outcome), COUNT)),
+    by_hand=BY_HAND,
+    summary=SUMMARY,
+    record=_either(_record(**WHO, files=TEXTS, events=EVENTS)),
+)
+RUNS = _record(
+    format={"const": RUNS_FORMAT},
+    fleet=MAYBE,
+    more=COUNT,
+    runs=_several(
+        _record(run=TEXT, fleet=MAYBE, result=_one_of(*ENDINGS), why=MAYBE, **WHO, summary=SUMMARY),
+    ),
 )
 DRIFT_REPORT = _record(
     format={"const": DRIFT_FORMAT},
@@ -278,7 +325,8 @@ ERROR = _record(
 
 TITLES = {
     "plan": ("A plan of cmscert", PLAN),
-    "run": ("The result of cmscert apply", RUN),
+    "run": ("The result of cmscert apply, and what cmscert runs show tells", RUN),
+    "runs": ("The result of cmscert runs", RUNS),
     "drift": ("The result of cmscert drift", DRIFT_REPORT),
     "status": ("The result of cmscert status", STATUS),
     "validate": ("The result of cmscert validate", VALIDATE),

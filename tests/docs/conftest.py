@@ -142,7 +142,7 @@ class Place:
         (self.folder / "inventories").chmod(0o755)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CMS", "NO_COLOR", "TERM"))}
-        self.environment = {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "TERM": "xterm"}
+        self.environment = {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "TERM": "xterm", "TZ": "UTC"}
 
     def there(self, text: str) -> str:
         """Put the ports of this place for those that the pages print."""

@@ -1,0 +1,115 @@
+"""``cmscert runs``: the journals of what was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from cmscert.cli.exit_codes import DONE
+from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, talks
+from cmscert.cli.output import Output
+
+LIMIT = 20
+STATE_DIR = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where the journals are (.cmscert beside the inventory, or here).",
+)
+INVENTORY = click.option(
+    "--inventory",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The inventory whose runs are meant; it is not read.",
+)
+PLACED = (INVENTORY, STATE_DIR, FORMAT, OUTPUT, NO_COLOR)
+
+
+@click.group("runs", invoke_without_command=True, short_help="What was done, when, by whom: the journals.")
+@click.option("--fleet", metavar="NAME", help="Only runs on this fleet.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=LIMIT,
+    metavar="N",
+    help=f"So many of the newest ({LIMIT}).",
+)
+@talks(*PLACED)
+def command(output: Output, inventory: Path | None, fleet: str | None, limit: int) -> int:
+    """List the runs of a state directory, newest first. Connects to nothing."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is not None:
+        given = {name: value for name, value in context.params.items() if _typed(context, name)}
+        context.default_map = {context.invoked_subcommand: given}
+        return DONE
+    from cmscert.app.runs import runs
+
+    state_dir = _state_dir(output, inventory)
+    made = runs(state_dir, fleet=fleet, limit=limit)
+    if output.form == "json":
+        from cmscert.reports.runs_document import runs_document
+
+        output.document(runs_document(made.runs, more=made.more, fleet=fleet, live=made.live))
+    else:
+        from cmscert.reports.runs_text import runs_text
+
+        output.result(
+            runs_text(
+                made.runs,
+                more=made.more,
+                live=made.live,
+                width=output.result_width,
+                colour=output.result_colour,
+            )
+        )
+    return DONE
+
+
+@command.command("show", short_help="Show one run: each step, what was typed and answered.")
+@click.argument("run", metavar="ID")
+@click.option("-v", "--verbose", is_flag=True, help="Every moment, and questions that change nothing too.")
+@talks(*PLACED)
+def show(output: Output, run: str, inventory: Path | None) -> int:
+    """Show one run: who and when, each step with what was typed and answered, the result, what was left.
+
+    ID may be the beginning of a run's id, as long as only one run begins so, or last.
+    """
+    from cmscert.app.runs import run_detail
+
+    made = run_detail(_state_dir(output, inventory), run)
+    if output.form == "json":
+        from cmscert.reports.runs_document import run_record_document
+
+        output.document(run_record_document(made.record, made.plan, files=made.files, live=made.live))
+    else:
+        from cmscert.reports.runs_text import run_record_text
+
+        output.result(
+            run_record_text(
+                made.record,
+                made.plan,
+                files=made.files,
+                live=made.live,
+                width=output.result_width,
+                colour=output.result_colour,
+                verbose=output.verbose,
+            )
+        )
+    return DONE
+
+
+def _typed(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _state_dir(output: Output, inventory: Path | None) -> Path:
+    from cmscert.app.runs import state_dir_for
+
+    found = state_dir_for(output.state_dir, inventory, working=Path())
+    if found is None:
+        raise click.UsageError(
+            "there is no .cmscert in this folder: say where the runs are with --inventory FILE or --state-dir DIR"
+        )
+    return found
