@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from cmscert import __version__
 from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
+from cmscert.app.holding import dead_runs
 from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
 from cmscert.app.unfinished import find_unfinished
@@ -83,11 +85,13 @@ def memory_of(chosen: Chosen, state_dir: Path) -> Memory:
 class Recalled:
     """What earlier runs left that servers cannot tell.
 
-    ``primaries``: by database, who held the data when a rebuild began that is not finished yet.
+    ``primaries``: by database, who held the data when a rebuild began that is not finished yet. ``dead``: runs of this
+    machine that are over, whose lock files may still be on servers.
     """
 
     primaries: Mapping[str, FormerPrimary]
     unfinished: Unfinished
+    dead: frozenset[str] = frozenset()
 
 
 def recall(chosen: Chosen, state_dir: Path, *, own: str | None = None) -> Recalled:
@@ -96,6 +100,7 @@ def recall(chosen: Chosen, state_dir: Path, *, own: str | None = None) -> Recall
     return Recalled(
         primaries=memory_of(chosen, state_dir).noted(databases),
         unfinished=find_unfinished(state_dir, chosen.loaded.desired.fleet, own=own),
+        dead=dead_runs(state_dir, chosen.loaded.desired.fleet, platform.node()),
     )
 
 
@@ -116,6 +121,7 @@ def compare(chosen: Chosen, sighted: Sighted, moment: datetime, recalled: Recall
         select=chosen.select,
         noted=recalled.primaries,
         unfinished=recalled.unfinished,
+        dead=recalled.dead,
     )
 
 

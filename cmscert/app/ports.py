@@ -29,6 +29,10 @@ def no_note(event: str, /, **facts: object) -> None:
     """Drop a remark."""
 
 
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
 def utc_now() -> datetime:
     """Return the moment."""
     return datetime.now(UTC)
@@ -36,18 +40,22 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """``reader`` and ``writer`` open sessions, ``probe`` looks at a TLS port, ``clock`` tells the time."""
+    """``reader`` and ``writer`` open sessions, ``probe`` looks at a TLS port, ``clock`` tells the time.
+
+    ``note`` takes remarks for the log; ``say`` is given what whoever started it should see in any case.
+    """
 
     reader: OpenReader
     writer: OpenWriter
     probe: Probe
     clock: Callable[[], datetime] = utc_now
     note: Note = no_note
+    say: Callable[[str], None] = silent
 
 
-def live_ports(note: Note = no_note) -> Ports:
+def live_ports(note: Note = no_note, say: Callable[[str], None] = silent) -> Ports:
     """Return the real ones: SSH, TLS, the machine's clock."""
     from cmscert.transport.ssh import connect, connect_reader
     from cmscert.transport.tls import probe
 
-    return Ports(reader=connect_reader, writer=connect, probe=probe, note=note)
+    return Ports(reader=connect_reader, writer=connect, probe=probe, note=note, say=say)

@@ -31,7 +31,7 @@ from cmscert.errors import InputError, JournalError, NodeError
 from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import Desired
 from cmscert.model.events import Event, RunResult
-from cmscert.model.plan import Plan
+from cmscert.model.plan import Gate, Plan
 from cmscert.planning.make import Planned
 from cmscert.transport.session import WriteSession
 
@@ -99,9 +99,12 @@ def writer_for(fleet: str, moment: datetime, *, command: str, allow: tuple[str, 
 async def carry_out(chosen: Chosen, planned: Planned, world: World, run: Running) -> ApplyResult:
     """Run a plan under the fleet's marker, with a journal.
 
-    Raises LockHeld before any change, and JournalError when the journal cannot be opened.
+    Raises LockHeld, StalePlan and NodeError before any change, and JournalError when the journal cannot be opened.
     """
-    async with on_the_nodes(run.writer, world.reached, world.sighted, run.ports, run.stop):
+    changes = frozenset(step.server for step in planned.plan.steps if not isinstance(step.action, Gate))
+    async with on_the_nodes(
+        run.writer, world.reached, world.sighted, run.ports, run.stop, state_dir=run.state_dir, must=changes
+    ):
         return await _journalled(chosen, planned, world, run)
 
 

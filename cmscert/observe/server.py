@@ -28,6 +28,7 @@ from cmscert.model.services import Service, ServiceTable, rows_for
 from cmscert.observe.asking import Ear, attempt, finish, together
 from cmscert.observe.database import database_files, database_pairs, hear_database
 from cmscert.observe.files import bound_files, is_key, own_files, read_files
+from cmscert.observe.markers import read_markers
 from cmscert.observe.services import Chain, read_served, tags, worst_of
 from cmscert.transport.session import Probe, ReadSession
 
@@ -199,8 +200,9 @@ class _Look:
         read = asyncio.ensure_future(read_files(self.session, names, listed=first.listed))
         more = asyncio.ensure_future(self._more(first, names, everything=everything))
         matches = asyncio.ensure_future(self._matches(first))
+        markers = asyncio.ensure_future(read_markers(self.session, first.listed or ()))
         shown = asyncio.ensure_future(self._shown(first))
-        await finish(skew, read, more, matches, shown)
+        await finish(skew, read, more, matches, markers, shown)
         screens, others = more.result()
         contents = {**read.result(), **others}
         return ObservedServer(
@@ -215,6 +217,7 @@ class _Look:
             matches=matches.result(),
             served=worst_of(shown.result(), _bound_leaves(first.screens, contents)),
             database=first.database,
+            markers=markers.result(),
         )
 
     async def _more(

@@ -14,7 +14,7 @@ from cmscert.planning.trust import Move, Place, View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is wanted, what was seen, and the steps between."""
+    """What is wanted, what was seen, and the steps between. ``dead``: runs that are known to be over."""
 
     desired: Desired
     sights: Mapping[str, Sight]
@@ -24,6 +24,7 @@ class Case:
     moves: Mapping[Place, Move]
     steps: tuple[Step, ...]
     moment: datetime
+    dead: frozenset[str] = frozenset()
 
     @property
     def policy(self) -> Policy:

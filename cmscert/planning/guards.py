@@ -15,6 +15,7 @@ from cmscert.model.readings import Absent, Known
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.names import missing_names
 from cmscert.planning.case import Case
+from cmscert.planning.locks import foreign_lock
 from cmscert.planning.sight import Sight
 from cmscert.planning.trust import is_running, refused
 from cmscert.planning.words import day, name_of
@@ -224,6 +225,7 @@ GUARDS: tuple[Callable[[Case], Iterator[Refusal]], ...] = (
     clock_skew,
     last_call_bridge,
     too_many_servers,
+    foreign_lock,
 )
 
 

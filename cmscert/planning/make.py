@@ -38,7 +38,7 @@ class Planned:
     contents: Mapping[str, bytes]
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     desired: Desired,
     observed: Mapping[str, ObservedServer],
     *,
@@ -47,12 +47,14 @@ def make_plan(
     tool_version: str,
     select: tuple[str, ...] = (),
     noted: Mapping[str, FormerPrimary] | None = None,
+    dead: frozenset[str] = frozenset(),
     unfinished: Unfinished = NOTHING_UNFINISHED,  # noqa: ARG001 - read by the next change
 ) -> Planned:
     """Compare and order. Deterministic: the same arguments give the same plan.
 
     ``observed``: by server name, for every server of ``desired``. ``noted``: by database, who held its data when a
-    rebuild began that is not finished yet. ``unfinished``: what runs left that died.
+    rebuild began that is not finished yet. ``unfinished``: what runs left that died. ``dead``:
+    runs that are known to be over, whatever their lock files say.
     """
     sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
     drift = (
@@ -95,6 +97,7 @@ def make_plan(
         moves=moves,
         steps=steps,
         moment=moment,
+        dead=dead,
     )
     plan = Plan(
         made_at=moment,

@@ -10,6 +10,7 @@ from cmscert.model.names import service_of
 from cmscert.model.plan import Notice, Rebind, Restart
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.case import Case
+from cmscert.planning.locks import lock_expired, locked_by_another
 from cmscert.planning.trust import is_running, refused
 
 PASSWORD_WARNING = timedelta(days=30)
@@ -110,6 +111,8 @@ NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
     peer_still_refused,
     old_trust_stays,
     no_way_back,
+    locked_by_another,
+    lock_expired,
 )
 
 

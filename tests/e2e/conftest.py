@@ -202,11 +202,14 @@ class Bench:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     def on(self, server: str, start: str, action: Callable[[], object]) -> None:
-        """Let something happen once, in the lab's thread, when the next command that starts so arrives."""
+        """Let something happen once, in the lab's thread, when the next command or transfer that starts so arrives."""
         node = self.node(server)
-        if not isinstance(node.commands, Typed):
-            node.commands = Typed(node.commands)
-        node.commands.waiting.append((start, action))
+        kind = "transfers" if start.startswith(("put ", "get ", "rm ")) else "commands"
+        typed = getattr(node, kind)
+        if not isinstance(typed, Typed):
+            typed = Typed(typed)
+            setattr(node, kind, typed)
+        typed.waiting.append((start, action))
 
     def typed(self, server: str, line: str) -> str:
         """Type a line on a node as somebody else would."""
@@ -247,7 +250,7 @@ class Bench:
         return {name: len(node.history) for name, node in self.fleet.nodes.items()}
 
     def since(self, marks: Mapping[str, int]) -> dict[str, list[str]]:
-        """Return what was typed and transferred on each node since then, without what only reads."""
+        """Return what was typed and transferred on each node since then, without what only reads and lock files."""
         told = {name: node.history[marks.get(name, 0) :] for name, node in self.fleet.nodes.items()}
         return {
             name: changes for name, lines in told.items() if (changes := [line for line in lines if _changes(line)])
@@ -275,6 +278,8 @@ _READING = frozenset({"version", "date", "user list", "log", "live.json"})
 
 def _changes(line: str) -> bool:
     words = line.split()
+    if words[-1].startswith("cmscert-lock-"):
+        return False
     reads = line in _READING or words[0] == "get" or words[:2] in (["pki", "match"], ["pki", "verify"], ["pki", "list"])
     return not reads and len(words) > 1 and words[-1] not in ("status", "list") and words[:-1] != ["tls"]
 

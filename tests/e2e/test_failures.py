@@ -136,20 +136,40 @@ def test_last_answer_lost(made: Any, cli: Cli) -> None:  # noqa: ANN401 - the be
     assert cli("plan", made.inventory, "--detailed-exitcode").code == 0
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [Faults(truncate_uploads=100), Faults(corrupt_uploads=True), Faults(store_full=True), Faults(fail={"put": "no"})],
-    ids=["truncated", "corrupted", "full", "refused"],
-)
+BAD_UPLOADS = [
+    Faults(truncate_uploads=100),
+    Faults(corrupt_uploads=True),
+    Faults(store_full=True),
+    Faults(fail={"put all-": "no"}),
+]
+
+
+@pytest.mark.parametrize("faults", BAD_UPLOADS, ids=["truncated", "corrupted", "full", "refused"])
 def test_bad_uploads_disturb_nobody(made: Any, cli: Cli, faults: Faults) -> None:  # noqa: ANN401 - the bench of conftest
     """An upload that does not read back as sent ends the run before any service is touched."""
     before = made.state()
-    made.node("cms").faults = faults
+    node = made.node("cms")
+    if faults.fail:
+        node.faults = faults
+    made.on("cms", "put all-", lambda: setattr(node, "faults", faults))
     run = failing(made, cli, 8)
 
     assert outcome(run, "put") >= {"failed"}
     assert outcome(run, "bind") == {"skipped"}
     assert made.node("cms").outages == []
+    assert made.state() == before
+
+
+def test_no_room_for_the_lock(made: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """A server that takes not even the lock file of a run is left as it is, and nothing is sent elsewhere."""
+    before, marks = made.state(), made.marks()
+    made.node("cms").faults = Faults(store_full=True)
+
+    ran = cli("apply", made.inventory, "--yes")
+
+    assert ran.code == 4, ran
+    assert "no space left" in ran.err
+    assert made.since(marks) == {}
     assert made.state() == before
 
 

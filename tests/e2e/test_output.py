@@ -139,7 +139,7 @@ def test_nothing_to_do_is_a_document_too(wanted: Any, cli: Cli) -> None:  # noqa
 
     assert ran.code == 0
     assert ran.document("run")["result"] == "nothing-to-do"
-    assert not (wanted.folder / ".cmscert").exists()
+    assert not (wanted.folder / ".cmscert" / "runs").exists()
 
 
 def test_json_into_a_file(aged: Any, cli: Cli, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest

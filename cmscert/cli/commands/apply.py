@@ -105,9 +105,13 @@ class Conversation:
             emit=self.emit,
             document=lambda plan: plan_document(plan, SERVICES),
         )
-        ports = live_ports(self.output.note())
+        ports = live_ports(self.output.note(), self.say)
         with self.stack:
             return await apply(inventory, ports, talk, now=utc_now(), stop=self.stop, options=options)
+
+    def say(self, text: str) -> None:
+        """Tell something that must be seen, between the lines of the progress where there is one."""
+        (self.progress.say if self.progress is not None else self.output.say)(text)
 
     def show(self, plan: Plan) -> None:
         """Show the plan: with the result where that is text for people, otherwise on stderr."""
