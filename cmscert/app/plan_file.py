@@ -173,9 +173,7 @@ def _parsed(content: bytes, file: str) -> object:
             [Fault(file=file, message="larger than 20 MB: this is no plan", reason="too-large")], hint=HINT
         )
     try:
-        if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
-            raise _BentError("more values than any plan holds")
-        parsed: object = json.loads(content.decode("utf-8"), object_pairs_hook=_object)
+        parsed: object = json.loads(_bounded(content).decode("utf-8"), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise InputError([Fault(file=file, message="not UTF-8 text", reason="encoding")], hint=HINT) from error
     except json.JSONDecodeError as error:
@@ -189,6 +187,12 @@ def _parsed(content: bytes, file: str) -> object:
         fault = Fault(file=file, message="nested too deeply, or a number too long", reason="syntax")
         raise InputError([fault], hint=HINT) from error
     return parsed
+
+
+def _bounded(content: bytes) -> bytes:
+    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise _BentError("more values than any plan holds")
+    return content
 
 
 def _drawn(location: tuple[int | str, ...]) -> str:

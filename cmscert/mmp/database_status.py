@@ -259,7 +259,7 @@ def _file(told: _Told, value: str) -> str | None:
     told.expired |= _says_expired(value.replace(name, "", 1) if name else value, near=True)
     if name.lower() in _NOTHING:
         return None
-    if fault_of(name) is not None or len(name) > _LONGEST_NAME:
+    if fault_of(name) is not None or "/" in name or len(name) > _LONGEST_NAME:
         raise _UnclearError("shows a certificate or key that is no plain file name")
     return name
 

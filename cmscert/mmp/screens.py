@@ -29,6 +29,7 @@ _PROTOCOLS: Final = frozenset({"tcp", "tls", "udp"})
 _LAST_PORT: Final = 65535
 _LONGEST_NAME: Final = 255
 _MOST_ROWS: Final = 5000
+_LONGEST_SCREEN: Final = 65_536  # characters; real ones have 2,000, and a mebibyte of labels takes seconds to read
 _WORDS: Final = {"true": True, "yes": True, "enabled": True, "false": False, "no": False, "disabled": False}
 
 
@@ -59,6 +60,8 @@ def read_screen(row: Service, *texts: str, tag: str | None = None) -> Reading[Se
     screens = [(words, text) for words, text in asked if not is_unknown_command(text)]
     if texts and not screens:
         return ABSENT
+    if any(len(text) > _LONGEST_SCREEN for _, text in screens):
+        return Unread(f"the screen of {row.name} is longer than any that is known")
     told = _Told(tag=tag)
     try:
         for words, text in screens:
@@ -138,7 +141,7 @@ def _tell_file(told: _Told, meaning: Meaning, value: str) -> None:
     named = _NAME_FIRST.fullmatch(value)
     name = named[1] if named else value
     file = None if name.lower() in {"", "none"} else name
-    if file is not None and (fault_of(file) is not None or " :" in file or len(file) > _LONGEST_NAME):
+    if file is not None and (fault_of(file) is not None or " :" in file or "/" in file or len(file) > _LONGEST_NAME):
         raise _UnclearError(f"shows a {meaning.role} of {meaning.slot} that is no plain file name")
     if told.files.setdefault(meaning, file) != file:
         raise _UnclearError(f"tells the {meaning.role} of {meaning.slot} twice, and not the same")
