@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cmscert.apply.sending import digest
@@ -22,6 +22,9 @@ from cmscert.transport.session import Probe, WriteSession
 FIRST_WAIT = 0.25
 LONGEST_WAIT = 3.0
 """Seconds between two looks at a service that is coming up."""
+
+SCREEN_LAGS = 3.0
+"""Seconds that a screen gets to show what was bound: one that is read in between may show half of it."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -43,10 +46,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortfall:
-    """What is not as it must be. ``final``: waiting does not mend it."""
+    """What is not as it must be.
+
+    ``final``: waiting does not mend it. ``within``: seconds in which waiting may mend it; None for all there is.
+    """
 
     why: str
     final: bool = False
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,9 @@ class ServiceMust:
     """How a service must read. ``leaves``: by probed slot, SHA-256 of the right leaves; empty when any answer will do.
 
     ``untold``: slots that its screen never showed. ``rotates``: slots that show another leaf once it is loaded.
+    ``back``: this is a way back, which has to be proven whole. ``bare``: nothing is bound that the service could start
+    on, so that its start may be refused (``refused``): then its switch may read off, as it did not run before either.
+    ``silent``: by slot whose port did not answer before, SHA-256 of the leaves that it may show nevertheless.
     """
 
     row: Service
@@ -63,6 +73,10 @@ class ServiceMust:
     leaves: Mapping[str, frozenset[str]]
     rotates: bool
     started: bool
+    back: bool = False
+    bare: bool = False
+    refused: bool = False
+    silent: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +117,25 @@ def after(action: Action, before: ObservedServer, predicted: ObservedServer, nod
             leaves=leaves,
             rotates=rotates,
             started=not stopped,
+            back=back,
+            bare=back and not any(_identities(predicted, row.restart_of or row.name)),
+            silent=dict(_silent(before, predicted, action.service)) if back else {},
         )
     )
+
+
+def _identities(observed: ObservedServer, service: str) -> Iterator[Binding]:
+    """Yield what a service can start on."""
+    screen = observed.screen(service)
+    for binding in screen.value.bindings.values() if isinstance(screen, Known) else ():
+        if binding.certificate is not None:
+            yield binding
+
+
+def _silent(before: ObservedServer, restored: ObservedServer, service: str) -> Iterator[tuple[str, frozenset[str]]]:
+    for slot, served in before.served.items():
+        if service_of(slot) == service and isinstance(served, Absent):
+            yield slot, _bound(restored, slot)
 
 
 def _leaves(
@@ -185,10 +216,13 @@ async def _service(
     for binding in must.bindings:
         found = state.value.binding(binding.slot)
         if binding.slot in must.untold and binding.slot in state.value.untold:
+            if must.back:
+                return Shortfall(why=f"the screen does not show {binding.slot}: nothing proves it", final=True)
             notes.append(f"the screen does not show {binding.slot}")
         elif not same_files(found, binding):
-            return Shortfall(why=f"{binding.slot} is bound to {_files(found)}, not to {_files(binding)}", final=True)
-    if state.value.enabled != must.enabled:
+            why = f"{binding.slot} is bound to {_files(found)}, not to {_files(binding)}"
+            return Shortfall(why=why, within=SCREEN_LAGS)
+    if state.value.enabled != must.enabled and not must.refused:
         return Shortfall(why=f"{must.row.name} is {_running(state.value)}")
     short = await _ports(node, must, state, observed)
     if short is None and unsure and must.started and not must.rotates and not _proves_start(must):
@@ -205,16 +239,26 @@ async def _ports(
     node: Node, must: ServiceMust, state: Reading[ServiceState], observed: ObservedServer
 ) -> Shortfall | None:
     unseen = dict(must.leaves)
-    for service in dict.fromkeys(service_of(slot) for slot in must.leaves):
+    looked_at = {*must.leaves, *must.silent}
+    for service in dict.fromkeys(service_of(slot) for slot in sorted(looked_at)):
         screen = state if service == must.row.name else observed.screen(service)
-        shown = await read_served(node.rows[service], screen, node.wanted, probe=node.probe, slots=must.leaves)
+        shown = await read_served(node.rows[service], screen, node.wanted, probe=node.probe, slots=looked_at)
         for slot, readings in shown.items():
-            right = unseen.pop(slot)
-            short = _served_right(slot, worst(readings, right), right)
+            silent = slot in must.silent
+            right = must.silent[slot] if silent else unseen.pop(slot)
+            reading = worst(readings, right)
+            short = _as_silent(slot, reading, right) if silent else _served_right(slot, reading, right)
             if short is not None:
                 return short
     gone = next(iter(unseen), None)
     return None if gone is None else Shortfall(why=f"the port of {gone} answered before and is not shown any more")
+
+
+def _as_silent(slot: str, reading: Reading[Chain], right: frozenset[str]) -> Shortfall | None:
+    """A port that did not answer before is as before when it does not, or shows what is bound there again."""
+    if not isinstance(reading, Known) or (reading.value and reading.value[0].sha256 in right):
+        return None
+    return Shortfall(why=f"the port of {slot} answers, and did not before")
 
 
 def _served_right(slot: str, reading: Reading[Chain], right: frozenset[str]) -> Shortfall | None:
@@ -254,7 +298,7 @@ async def until_right(
     while True:
         short = await check()
         spent = max(waited, (clock() - begun).total_seconds())
-        if short is None or short.final or spent >= patience:
+        if short is None or short.final or spent >= min(patience, patience if short.within is None else short.within):
             return short
         await sleep(pause)
         waited += pause

@@ -21,7 +21,7 @@ from cmscert.model.desired import Desired
 from cmscert.model.events import Event, Outcome, RunEnded, RunResult, RunStarted, StepEnded, StepResult, StepStarted
 from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
-from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, RemoveFiles, Step
+from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, RemoveFiles, Restart, Step
 from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable, rows_for
 from cmscert.observe.asking import why as reason
@@ -352,14 +352,15 @@ class _Run:
         return self.progress.status[step.id] == "done"
 
     def _by_hand(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Return what a person has to type: ways back by server, newest first; a failed removal is typed again.
+        """Return what a person has to type: ways back by server, newest first; what has none is typed once more.
 
         The rest of a database follows in the order of the plan, and a server stands there as often as it has its turn.
         """
         typed: dict[str, list[str]] = {}
         left = [step for step in self.plan.steps if self.progress.status[step.id] == "left"]
         for step in reversed(left):
-            action = step.action if isinstance(step.action, RemoveFiles) else step.undo
+            again = isinstance(step.action, RemoveFiles | Restart) and step.undo is None
+            action = step.action if again else step.undo
             if action is not None:
                 typed.setdefault(step.server, []).extend(self._texts(step.server, action))
         hands = [(server, tuple(texts)) for server, texts in typed.items()]

@@ -27,6 +27,13 @@ Predict = Callable[[ObservedServer, Step, Mapping[str, bytes]], ObservedServer]
 LEAST_PATIENCE = 20.0
 """Seconds that a service gets to come up, or three times what its impact says, whichever is longer."""
 
+ADMIN = "webadmin"
+"""The service that people and the API come in by."""
+
+DOUBT = 20.0
+"""Seconds that a change of web administration gets, from its first line to its proof. The way back begins then at the
+latest, whatever hangs, so that the old pair is bound and started again within 30 s."""
+
 LAST_LOOK = 5.0
 """Seconds for the one look at what was in hand when a run is ended at once."""
 
@@ -90,9 +97,18 @@ class ServerTurns:
             await self._check_unchanged()
         predicted = self._means.predict(before, step, self._means.material.contents)
         must = after(step.action, before, predicted, self.node)
-        attempt = await self._carry_out(step, step.action, must)
+        attempt = await self._in_time(step, step.action, must)
         self._state = predicted
         return "; ".join(dict.fromkeys(attempt.notes)) or None
+
+    async def _in_time(self, step: Step, action: Action, must: Must) -> Attempt:
+        """Carry out a change; one of web administration is given up after ``DOUBT``, even in the middle of a line."""
+        bounded = isinstance(action, Rebind | Restart) and action.service == ADMIN and step.disturbs
+        try:
+            async with asyncio.timeout(DOUBT if bounded else None):
+                return await self._carry_out(step, action, must, DOUBT if bounded else None)
+        except TimeoutError as error:
+            raise AnswerTimeout(self.server, f"{ADMIN} was not proven to be well within {DOUBT:g} s") from error
 
     async def _clustered(self, step: Step, before: ObservedServer) -> str | None:
         assert self._database is not None  # noqa: S101 - checked on paper before the run
@@ -139,7 +155,8 @@ class ServerTurns:
                 return await self._look(must, attempt, unsure=True) is None
         return False
 
-    async def _carry_out(self, step: Step, action: Action, must: Must) -> Attempt:
+    async def _carry_out(self, step: Step, action: Action, must: Must, limit: float | None = None) -> Attempt:
+        begun = self._means.clock()
         attempt = self._attempts[step.id] = Attempt(lines=self.lines(action))
         scribe = Scribe(step=step.id, server=self.server, emit=self._means.emit, clock=self._means.clock)
         lost: NodeError | None = None
@@ -149,9 +166,18 @@ class ServerTurns:
             if not attempt.at_end or isinstance(action, CheckFiles):
                 raise
             lost = error  # the last line may have been carried out: the server itself tells
+        except UnexpectedAnswer:
+            if not attempt.at_end or must.service is None or not must.service.bare:
+                raise
+            # Nothing is bound, as before: of course it does not start (T-22). Screen and ports tell the rest.
+            attempt.notes.append(f"{must.service.row.name} does not start, as nothing is bound to it")
+            must = replace(must, service=replace(must.service, refused=True))
+        patience = _patience(step) if must.service else 0.0
+        if limit is not None:
+            patience = min(patience, limit - (self._means.clock() - begun).total_seconds())
         short = await until_right(
             lambda: self._look(must, attempt, unsure=lost is not None),
-            patience=_patience(step) if must.service else 0.0,
+            patience=patience,
             sleep=self._means.sleep,
             clock=self._means.clock,
         )

@@ -9,6 +9,7 @@ from cmscert.model.desired import WantedIdentity
 from cmscert.model.names import service_of
 from cmscert.model.plan import Notice, Rebind, Restart
 from cmscert.model.readings import Known, Unread
+from cmscert.planning.admin import admin_unprobed
 from cmscert.planning.case import Case
 from cmscert.planning.locks import lock_expired, locked_by_another
 from cmscert.planning.trust import is_running, refused
@@ -107,6 +108,7 @@ NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
     clock_unread,
     stopped,
     match_unclear,
+    admin_unprobed,
     slot_untold,
     peer_still_refused,
     old_trust_stays,

@@ -52,7 +52,8 @@ class ToyNode:
     """One node.
 
     ``faults``: by command as typed, or by name put or removed. ``slow``: probes that find a closed port after a start.
-    ``answers``: fixed texts by command. ``no_start``: services that do not come up.
+    ``answers``: fixed texts by command. ``no_start``: services that do not come up. ``picky``: services that do not
+    start without a certificate (T-22).
     """
 
     name: str
@@ -61,6 +62,7 @@ class ToyNode:
     services: dict[str, ToyService] = field(default_factory=dict)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     no_start: set[str] = field(default_factory=set)
+    picky: set[str] = field(default_factory=set)
     slow: int = 0
     answers: dict[str, str] = field(default_factory=dict)
     carried_out: list[str] = field(default_factory=list)
@@ -118,6 +120,12 @@ class ToyNode:
         match words[1:]:
             case ("disable",):
                 service.enabled = False
+            case ("enable" | "restart",) if row.name in self.picky and not any(
+                bound.certificate for bound in service.bound.values()
+            ):
+                service.enabled = False
+                service.loaded.clear()
+                return f"FAILURE: no certificates configured\nFAILURE: {row.name} configuration not complete\n"
             case ("enable" | "restart",):
                 service.enabled = row.name not in self.no_start
                 self.load(service)
