@@ -20,7 +20,7 @@ from typing import Final, cast
 from cmscert.errors import InputError
 from cmscert.files import Unreadable, read_regular
 from cmscert.issue.issuers import Asked, Issued
-from cmscert.mmp.replies import clean
+from cmscert.mmp.replies import MAX_LINE, clean
 from cmscert.model.secret import MASK, Secret
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.pem import read_certificates
@@ -117,10 +117,10 @@ class CommandIssuer:
             await _put_down(process)
 
     def _failed(self, asked: Asked, ended: _Ended) -> Exception:
-        words = clean(ended.error or ended.output).strip()
-        for secret in self.environment.values():
-            words = words.replace(secret.reveal(), MASK) if secret.reveal() else words
-        told = " ".join(words.split())
+        raw = ended.error.strip() or ended.output
+        for secret in filter(None, (secret.reveal().encode() for secret in self.environment.values())):
+            raw = raw.replace(secret, MASK.encode())  # before anything is cut: half a secret is no mask's business
+        told = " ".join(clean(raw[-MAX_LINE:]).split())
         said = f": {'…' if len(told) > _LAST_WORDS else ''}{told[-_LAST_WORDS:]}" if told else " and said nothing"
         by = f"signal {-ended.code}" if ended.code < 0 else f"code {ended.code}"
         return asked.fault(self.name, f"{self._program} ended with {by}{said}", hint="run it by hand")

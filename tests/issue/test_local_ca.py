@@ -189,9 +189,11 @@ async def test_common_name_only(ca: LocalCa, asked: Asked) -> None:
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "core1.example.com")])
     )
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
     signed = builder.sign(key.signer(), SHA256()).public_bytes(Encoding.PEM)
     leaf = (await ca.obtain(replace(asked, csr=signed))).chain[0]
     assert leaf.names == ("core1.example.com", "10.0.0.11")
+    assert leaf.ekus == ("serverAuth", "clientAuth")
 
     client = replace(asked, csr=make_request(key, common_name="postgres"), common_name="postgres", sans=())
     assert (await ca.obtain(client)).chain[0].names == ()

@@ -395,3 +395,12 @@ def test_reads_again_after_pruning(filled: Store, issuing: ThrowAwayCa, now: dat
 
     assert stored is not None
     assert stored.spki == key.spki_sha256
+
+
+def test_stores_of_others_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose folder it is is asked of the file system."""
+    (tmp_path / FOLDER).mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+    with pytest.raises(InputError, match="belongs to another user"):
+        Store.open(tmp_path)
