@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+from cmscert.apply.database import Records
 from cmscert.apply.run import run_plan
 from cmscert.apply.stop import Stop
 from cmscert.mmp.services import SERVICES
@@ -52,6 +53,7 @@ class ToyRun:
     stop: Stop = field(default_factory=Stop)
     emit: Callable[[Event], None] | None = None
     rollback: bool = True
+    records: Records | None = None
     waited: float = 0.0
     releases: dict[str, str] = field(default_factory=dict)
     observed: dict[str, ObservedServer] = field(default_factory=dict)
@@ -181,6 +183,7 @@ class ToyRun:
             clock=self.clock,
             stop=self.stop,
             rollback=self.rollback,
+            records=self.records,
             predict=self.predict,
             sleep=self.sleep,
         )

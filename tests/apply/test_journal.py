@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmscert.apply.events import from_json, to_json
-from cmscert.apply.journal import Journal, read_journal
+from cmscert.apply.journal import Journal, read_journal, scan_journal
 from cmscert.errors import InputError, JournalError
 from cmscert.model.events import (
+    Asked,
     CommandSent,
     Event,
     ReplyReceived,
@@ -34,10 +35,11 @@ EVENTS: tuple[Event, ...] = (
     StepStarted(at=AT, step="s1", server="core1", what="bind webadmin"),
     CommandSent(at=AT, step="s1", server="core1", typed="webadmin disable"),
     ReplyReceived(at=AT, step="s1", server="core1", typed="webadmin disable", shown="\x1b ü\n", seconds=0.25),
+    Asked(at=AT, server="core1", typed="turn", shown="(not shown: holds passwords)", seconds=0.1),
     StepEnded(at=AT, step="s1", server="core1", outcome="failed", why="FAILURE"),
     StepStarted(at=AT, step="s1", server="core1", what="bind webadmin", undoing=True),
     StepEnded(at=AT, step="s1", server="core1", outcome="undone"),
-    RunEnded(at=AT, run="r", result="rolled-back", why="core1"),
+    RunEnded(at=AT, run="r", result="neither", why="core1", by_hand=(("core1", ("a", "b")), ("core2", ()))),
 )
 
 
@@ -137,19 +139,90 @@ def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
         journal.append(EVENTS[0])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cut=st.integers(min_value=0))
-def test_a_torn_last_line_is_read_over(tmp_path: Path, cut: int) -> None:
+def test_a_journal_cut_at_any_byte_is_read_over(tmp_path: Path) -> None:
     """Wherever the file ends, all whole lines are read, and a rest is told."""
+    whole = written(tmp_path, *EVENTS).read_bytes()
+    torn = tmp_path / "torn.jsonl"
+    for cut in range(len(whole) + 1):
+        kept = whole[:cut]
+        torn.write_bytes(kept)
+        view = read_journal(torn)
+        assert view.events == EVENTS[: max(0, kept.count(b"\n") - 1)]
+        assert view.header == ({"user": "me"} if b"\n" in kept else {})
+        assert view.torn == (not kept.endswith(b"\n") and bool(kept))
+        assert view.whole == (cut == len(whole))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(min_value=0), change=st.binary(max_size=40), lost=st.integers(min_value=0, max_value=40))
+def test_any_change_is_noticed(tmp_path: Path, at: int, change: bytes, lost: int) -> None:
+    """Whatever stands in the place of some bytes: what is read is the beginning of what was written, and it says so."""
     path = tmp_path / "runs" / "20261123T203000Z-abc123" / "journal.jsonl"
     whole = (path if path.exists() else written(tmp_path, *EVENTS)).read_bytes()
-    kept = whole[: cut % (len(whole) + 1)]
-    torn = tmp_path / "torn.jsonl"
-    torn.write_bytes(kept)
-    view = read_journal(torn)
-    lines = kept.count(b"\n")
-    assert view.events == EVENTS[: max(0, lines - 1)]
-    assert view.torn == (not kept.endswith(b"\n") and bool(kept))
+    place = at % (len(whole) + 1)
+    bent = whole[:place] + change + whole[place + lost :]
+    (tmp_path / "bent.jsonl").write_bytes(bent)
+    view = scan_journal(tmp_path / "bent.jsonl")
+    assert view.events == EVENTS[: len(view.events)]
+    if bent != whole and not whole.startswith(bent):
+        assert view.torn or view.fault is not None
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=300))
+def test_anything_at_all_can_be_read(tmp_path: Path, content: bytes) -> None:
+    """No file makes reading it fail otherwise than by its fault."""
+    (tmp_path / "any.jsonl").write_bytes(content)
+    view = scan_journal(tmp_path / "any.jsonl")
+    assert view.events == ()
+    assert bool(content) == (view.torn or view.fault is not None)
+
+
+def test_the_state_before_is_kept(tmp_path: Path) -> None:
+    """What was observed stands beside the plan, for its owner only."""
+    journal = Journal.create(tmp_path, "r", {"a": 1}, {}, observed={"b": 2})
+    journal.close()
+    path = journal.folder / "observed.json"
+    assert json.loads(path.read_text()) == {"b": 2}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("broken", ["rename", "header", "plan"])
+def test_a_run_that_cannot_be_opened_leaves_no_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Its name appears when plan, state and header are on disk, or never."""
+
+    def full(*_given: object, **_more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = {"rename": (Path, "rename"), "header": (os, "fdatasync"), "plan": (os, "fsync")}[broken]
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, full)
+        with pytest.raises(JournalError, match="No space left"):
+            Journal.create(tmp_path, "r", {}, {}, observed={})
+    assert list((tmp_path / "runs").iterdir()) == []
+    Journal.create(tmp_path, "r", {}, {}).close()
+
+
+def test_a_link_in_the_place_of_the_runs_is_refused(tmp_path: Path) -> None:
+    """Nothing is written where somebody else's link leads."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "runs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(JournalError, match="runs is a link"):
+        Journal.create(tmp_path / "state", "r", {}, {})
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_only_a_file_is_a_journal(tmp_path: Path) -> None:
+    """A link is not followed, and a pipe or a folder is not waited for."""
+    good = written(tmp_path / "state", *EVENTS)
+    (tmp_path / "link").symlink_to(good)
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in (("link", "symbolic link"), ("pipe", "no regular file"), ("state", "no regular file")):
+        with pytest.raises(InputError, match=why):
+            read_journal(tmp_path / name)
 
 
 def test_a_last_line_with_a_wrong_sum_is_torn(tmp_path: Path) -> None:
@@ -203,7 +276,7 @@ def test_a_journal_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_values_that_are_no_event_are_refused(change: dict[str, object], why: str) -> None:
     """Kind, fields, forms and words are checked."""
     with pytest.raises(ValueError, match=why):
-        from_json({**to_json(EVENTS[4]), **change})
+        from_json({**to_json(EVENTS[5]), **change})
 
 
 @pytest.mark.parametrize(
@@ -212,10 +285,16 @@ def test_values_that_are_no_event_are_refused(change: dict[str, object], why: st
         (EVENTS[0], {"steps": True}),
         (EVENTS[1], {"undoing": 1}),
         (EVENTS[3], {"seconds": "1"}),
-        (EVENTS[7], {"result": "x"}),
+        (EVENTS[8], {"result": "x"}),
+        (EVENTS[8], {"by_hand": "x"}),
+        (EVENTS[8], {"by_hand": [1]}),
+        (EVENTS[8], {"by_hand": [["core1", [], 3]]}),
+        (EVENTS[8], {"by_hand": [["core1", [3]]]}),
+        (EVENTS[1], {"at": "2026-11-23T20:30:00"}),
+        (EVENTS[1], {"at": "0001-01-01T00:00:00+23:00"}),
     ],
 )
-def test_numbers_and_truth_values_are_told_apart(event: Event, change: dict[str, object]) -> None:
-    """True is no count, and 1 is no truth value."""
+def test_values_of_another_form_are_refused(event: Event, change: dict[str, object]) -> None:
+    """True is no count, 1 is no truth value, and a moment has a time zone and a year that a clock can show."""
     with pytest.raises(ValueError, match="does not hold"):
         from_json({**to_json(event), **change})
