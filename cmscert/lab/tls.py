@@ -97,15 +97,11 @@ class _Silent(asyncio.Protocol):
 
 
 class _Door(asyncio.Protocol):
-    """A connection before TLS: the listener knows it from its first moment, so that a stop ends it too."""
-
-    def __init__(self, admit: Callable[[asyncio.Transport], None]) -> None:
-        self._admit = admit
+    """A connection before TLS: its first bytes are for that."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()  # the first bytes are for TLS
-        self._admit(transport)
+        transport.pause_reading()
 
 
 class Listener:
@@ -114,7 +110,7 @@ class Listener:
     def __init__(self, bind: str) -> None:
         self._bind = bind
         self._kept: socket.socket | None = None
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._connections: set[asyncio.Transport] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -142,23 +138,30 @@ class Listener:
         """
         assert self._kept is not None
         context, greeting = server_context(loaded, trust), b"" if trust is None else GREETING
-        loop = asyncio.get_running_loop()
+        self._kept.listen()
+        self._listening, self._kept = self._kept, None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._listening, partial(self._admit, self._listening, context, greeting))
 
-        def admit(transport: asyncio.Transport) -> None:
-            self._connections.add(transport)
-            handshake = loop.create_task(self._secure(transport, context, greeting))
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
+    def _admit(self, listening: socket.socket, context: ssl.SSLContext, greeting: bytes) -> None:
+        """Take a connection. An ``asyncio.Server`` that is closed right after it took one leaves half of it behind."""
+        try:
+            arrived, _ = listening.accept()
+        except OSError:  # the client is gone again
+            return
+        arrived.setblocking(False)  # noqa: FBT003 - the socket module takes it by place
+        handshake = asyncio.get_running_loop().create_task(self._secure(arrived, listening, context, greeting))
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(self._handshakes.discard)
 
-        self._server = await loop.create_server(
-            lambda: _Door(admit),
-            sock=self._kept,
-            start_serving=False,  # so that a cancelled open leaves a server that close() knows
-        )
-        self._kept = None
-        await self._server.start_serving()
-
-    async def _secure(self, plain: asyncio.Transport, context: ssl.SSLContext, greeting: bytes) -> None:
+    async def _secure(
+        self, arrived: socket.socket, listening: socket.socket, context: ssl.SSLContext, greeting: bytes
+    ) -> None:
+        plain, _ = await asyncio.get_running_loop().connect_accepted_socket(_Door, arrived)
+        if self._listening is not listening:  # closed meanwhile
+            plain.abort()
+            return
+        self._connections.add(plain)
         forget = partial(self._connections.discard, plain)
         try:
             secured = await asyncio.get_running_loop().start_tls(
@@ -175,10 +178,11 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening, end the connections, keep the port."""
-        if self._server is None:
+        if self._listening is None:
             return
-        self._server.close()
-        self._server = None
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+        self._listening = None
         for transport in tuple(self._connections):
             transport.abort()
         with contextlib.suppress(OSError):  # taken meanwhile: the next open says so

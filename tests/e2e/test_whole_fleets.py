@@ -16,10 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cmscert.lab.node import LabNode
 
-# The watcher never stops connecting. An accept that meets the end of its asyncio.Server leaves a half-made transport
-# behind (Python 3.11: Server._attach asserts that it is open); that is the lab's side, and nothing of the product.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 Document = dict[str, Any]
 SCENARIOS = ("wanted", "aged", "new-ca", "fresh", "faults")
 WAYS = [
@@ -81,7 +77,7 @@ def way(request: pytest.FixtureRequest, shared_bench: Callable[..., Any], cli: C
         status=cli("status", bench.inventory, "--format", "json").document("status"),
     )
     bench.stop()
-    gc.collect()  # what the mark above excuses shows here, and not in another module
+    gc.collect()  # what a stop leaves behind shows here, and not in another module
 
 
 def test_plan_names_what_the_scenario_made(way: Way) -> None:
