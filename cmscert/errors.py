@@ -49,10 +49,14 @@ class Fault:
     reason: str = "invalid"
     severity: Severity = "error"
 
+    @property
+    def place(self) -> str:
+        """``file:line:column``, leaving out what is unknown."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
     def __str__(self) -> str:
         """Draw ``file:line:column: path: message``, leaving out what is unknown."""
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
 
 
 class CmscertError(Exception):

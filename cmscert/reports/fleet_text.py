@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,14 @@ from cmscert.model.observed import Binding
 from cmscert.model.readings import Absent, Known, Reading, Unread
 from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
 from cmscert.pki.certificate import Certificate
-from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
+from cmscert.reports.paper import Whole, draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, day, left, listed, moment, reading_word
 from cmscert.reports.plan_text import drift_part, notices_part, unread_part
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+BULLET = "  -  "
 MOST_NAMES = 6
 SOON_DAYS = 30
 
@@ -57,12 +59,12 @@ def validate_text(validation: Validation, *, width: int = 80, colour: bool = Fal
     )
     if validation.databases:
         holds += f", {counted(validation.databases, 'database')}"
-    parts: list[RenderableType] = [
+    parts: list[RenderableType | Whole] = [
         phrase(("Inventory of ", "plain"), (validation.fleet, "title"), (" is valid", "good"), (f": {holds}", "plain"))
     ]
     if validation.warnings:
-        rows = [(words("-", "quiet"), fault_line(fault)) for fault in validation.warnings]
-        parts.extend((heading(counted(len(validation.warnings), "warning")), labelled(rows, indent=2)))
+        parts.append(heading(counted(len(validation.warnings), "warning")))
+        parts.extend(part for fault in validation.warnings for part in _warning(fault, width))
     if validation.unhandled:
         rows = [(words(each.path, "slot"), words(each.message)) for each in validation.unhandled]
         parts.extend((heading("Not handled by this release"), labelled(rows, indent=2)))
@@ -80,6 +82,16 @@ def _by_certificate(awaited: Iterable[Awaited]) -> dict[tuple[str, str], list[st
     for each in awaited:
         found.setdefault((each.certificate, each.why), []).append(f"{each.slot} on {each.server}")
     return found
+
+
+def _warning(fault: Fault, width: int) -> Iterator[RenderableType | Whole]:
+    """Draw a warning below its bullet; a place that would be broken over lines gets one of its own."""
+    room = width - len(BULLET)
+    if len(str(fault)) <= room or (" " not in fault.place and len(fault.place) < room):
+        yield labelled([(words("-", "quiet"), fault_line(fault))], indent=2)
+        return
+    yield Whole(phrase((BULLET, "quiet"), (f"{fault.place}:", "warning")))
+    yield indented(fault_line(replace(fault, file=None, line=None, column=None)), len(BULLET))
 
 
 def fault_line(fault: Fault) -> Text:

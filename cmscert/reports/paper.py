@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -36,10 +37,18 @@ STYLES = {
     "plain": "",
 }
 
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A line that is never broken, however long: a place that people click on or paste."""
+
+    text: Text
+
+
 _TRAILING = re.compile(r"[ ]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 
 
-def draw(*parts: RenderableType, width: int, colour: bool) -> str:
+def draw(*parts: RenderableType | Whole, width: int, colour: bool) -> str:
     """Render parts one below the other; lines carry no blanks at their end."""
     console = Console(
         file=io.StringIO(),
@@ -56,7 +65,10 @@ def draw(*parts: RenderableType, width: int, colour: bool) -> str:
     )
     with console.capture() as capture:
         for part in parts:
-            console.print(part)
+            if isinstance(part, Whole):
+                console.print(part.text, soft_wrap=True)
+            else:
+                console.print(part)
     return _TRAILING.sub(r"\1", capture.get())
 
 

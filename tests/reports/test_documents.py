@@ -296,3 +296,22 @@ def test_errors_read_well() -> None:
     assert error_text(ERRORS[0]) == "error: a.yaml:3: wrong\nhint: mend it\n"
     assert error_text(ERRORS[1]) == "error: 2 faults\n  one\n  two\\x1b[2J\n"
     assert error_text(ERRORS[3], colour=True) == "\x1b[31merror:\x1b[0m the plan is stale\n"
+
+
+@pytest.mark.parametrize("folder", ["", "/srv/pipelines/very/long/and/deep/" * 3, "/srv/two words/"])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_place_is_never_broken(folder: str, width: int) -> None:
+    """A file with line and column stays in one piece, as it is clicked on and pasted; the rest is wrapped."""
+    fault = Fault(
+        message="outlives its issuer " * 8,
+        file=f"{folder}inventories/cluster.yaml",
+        line=12,
+        column=7,
+        path="certificates.join",
+        severity="warning",
+    )
+    text = validate_text(replace(validation(), warnings=(fault, fault)), width=width)
+
+    assert text.count(f"{fault.file}:12:7:") == 2
+    longest = max((line for line in text.splitlines() if str(fault.file) not in line), key=len)
+    assert len(longest) <= width
