@@ -19,6 +19,7 @@ from cmscert.app.plan import compare, members_of, missed, recall, state_dir_of
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
 from cmscert.app.running import ApplyResult, Running, Talk, World, carry_out, writer_for
+from cmscert.app.unfinished import looking_at, settle_runs
 from cmscert.apply.stop import Stop
 from cmscert.errors import GuardRefused, NodeError, NotConfirmed, StalePlan
 from cmscert.model.observed import ObservedServer
@@ -72,6 +73,7 @@ async def apply(
     )
     with on_this_machine(state_dir, writer, ports):
         recalled = recall(chosen, state_dir, own=writer.run)
+        chosen = replace(chosen, fleet=looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired))
         entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
         async with reach(entry, ports.writer, parallel=options.parallel) as reached:
             sighted = await observe(reached, chosen.fleet, entry, ports, members=members_of(chosen))
@@ -89,10 +91,14 @@ async def agreed(chosen: Chosen, planned: Planned, world: World, run: Running) -
     run.talk.show(planned.plan)
     refuse(planned.plan.refusals, run.writer.allow, failures)
     if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
+        settle_runs(run.state_dir, planned.settles, by=run.writer.run, at=run.ports.clock())
         return ApplyResult(plan=planned.plan, result=None, failures=failures)
     if not await run.talk.confirm(planned.plan):
         raise NotConfirmed("nothing was changed: the plan was not confirmed")
-    return await carry_out(chosen, planned, world, run)
+    done = await carry_out(chosen, planned, world, run)
+    if done.result is not None and done.result.result == "applied":
+        settle_runs(run.state_dir, planned.settles, by=run.writer.run, at=run.ports.clock())
+    return done
 
 
 def refuse(

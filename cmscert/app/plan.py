@@ -13,7 +13,7 @@ from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
 from cmscert.app.holding import dead_runs
 from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
-from cmscert.app.unfinished import find_unfinished
+from cmscert.app.unfinished import find_unfinished, looking_at
 from cmscert.apply.memory import Memory
 from cmscert.errors import Fault, InputError, NodeError
 from cmscert.files import planted
@@ -141,7 +141,9 @@ async def plan(
     """
     chosen = choose(inventory, now=now, select=select)
     recalled = recall(chosen, state_dir_of(chosen, state_dir))
-    sighted = await look(chosen, chosen.fleet, ports, parallel=parallel)
+    sighted = await look(
+        chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
+    )
     return PlanResult(plan=compare(chosen, sighted, now, recalled).plan, failures=missed(chosen, sighted))
 
 
@@ -157,7 +159,9 @@ async def drift(
     """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison."""
     chosen = choose(inventory, now=now, select=select)
     recalled = recall(chosen, state_dir_of(chosen, state_dir))
-    sighted = await look(chosen, chosen.fleet, ports, parallel=parallel)
+    sighted = await look(
+        chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
+    )
     made = compare(chosen, sighted, now, recalled).plan
     report = DriftReport(
         made_at=made.made_at,

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cmscert.model.desired import Desired, Policy
 from cmscert.model.plan import Drift, Step
+from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
+from cmscert.planning.interrupted import Interruption
 from cmscert.planning.sight import Sight
 from cmscert.planning.trust import Move, Place, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is wanted, what was seen, and the steps between. ``dead``: runs that are known to be over."""
+    """What is wanted, what was seen, and the steps between.
+
+    ``dead``: runs that are known to be over. ``unfinished``: what runs left that did not come to a good end.
+    ``interruptions``: what becomes of the services among that; ``mended``: those that this plan starts or loads again,
+    by (server, service).
+    """
 
     desired: Desired
     sights: Mapping[str, Sight]
@@ -25,6 +32,9 @@ class Case:
     steps: tuple[Step, ...]
     moment: datetime
     dead: frozenset[str] = frozenset()
+    unfinished: Unfinished = NOTHING_UNFINISHED
+    interruptions: tuple[Interruption, ...] = ()
+    mended: Mapping[Place, Interruption] = field(default_factory=dict)
 
     @property
     def policy(self) -> Policy:

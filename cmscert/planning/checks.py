@@ -108,6 +108,15 @@ def key_mismatch(case: IdentityCase) -> Drift | None:
     return case.drift("key-mismatch", f"the key of {certificate}", f"{key} belongs to another certificate")
 
 
+def upload_unproven(case: IdentityCase) -> Drift | None:
+    """A run broke off while it uploaded the bound key, and the node does not say that key and certificate match."""
+    key, certificate = case.bound.key, case.bound.certificate
+    match = case.sight.observed.matches.get((key or "", certificate or ""))
+    if key not in case.sight.torn or isinstance(match, Known):
+        return None
+    return case.drift("upload-unproven", f"the whole key of {certificate}", f"{key} may be there in part")
+
+
 def names_missing(case: IdentityCase) -> Drift | None:
     """The bound certificate lacks names that the inventory declares."""
     missing = missing_names(case.found[0], case.wanted.material.declared) if case.found else ()
@@ -186,6 +195,7 @@ IDENTITY_CHECKS: tuple[Callable[[IdentityCase], Drift | None], ...] = (
     chain_differs,
     chain_order,
     key_mismatch,
+    upload_unproven,
     names_missing,
     bundle_missing,
     bundle_differs,

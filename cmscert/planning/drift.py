@@ -12,12 +12,18 @@ from cmscert.model.names import service_of
 from cmscert.model.plan import Drift
 from cmscert.model.readings import Absent, Known, Unread
 from cmscert.planning.checks import IDENTITY_CHECKS, TRUST_CHECKS, IdentityCase, TrustCase
+from cmscert.planning.interrupted import Interruption, left_drift
 from cmscert.planning.sight import Sight
 
 
-def find_drift(sight: Sight, policy: Policy, moment: datetime) -> tuple[Drift, ...]:
-    """Return every difference of a server, with ``policy.ignore`` applied: ignored drift is shown, never planned."""
-    found: list[Drift] = []
+def find_drift(
+    sight: Sight, policy: Policy, moment: datetime, interruptions: tuple[Interruption, ...] = ()
+) -> tuple[Drift, ...]:
+    """Return every difference of a server, with ``policy.ignore`` applied: ignored drift is shown, never planned.
+
+    ``interruptions``: what runs left unproven.
+    """
+    found = list(left_drift(interruptions, sight))
     if sight.wanted.slots and isinstance(sight.observed.reached, Known):
         found += _of_server(sight)
         for wanted in sight.wanted.slots:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from cmscert.model.database import FormerPrimary
 from cmscert.model.desired import Desired, WantedIdentity
+from cmscert.model.names import service_of
 from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.readings import Unread
@@ -20,22 +21,33 @@ from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, data
 from cmscert.planning.cluster_steps import draft_cluster
 from cmscert.planning.drift import awaited_drift, find_drift, find_unread
 from cmscert.planning.guards import refusals
+from cmscert.planning.interrupted import (
+    find_interruptions,
+    left_to_mend,
+    settled_by,
+    unproven_slots,
+    with_copies,
+)
 from cmscert.planning.notices import notices
 from cmscert.planning.predict import predict
 from cmscert.planning.removal import removable
 from cmscert.planning.sight import Sight, see
 from cmscert.planning.stages import stage
 from cmscert.planning.steps import Drafting, draft_services, in_order, number, services_gate
-from cmscert.planning.targets import Target, identity_target
-from cmscert.planning.trust import Place, find_views, move
+from cmscert.planning.targets import LOADED_ONLY, Target, identity_target
+from cmscert.planning.trust import Move, Place, Scope, find_views, move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A plan, and the public bytes that its uploads need, by content id. Keys stay with whoever loaded them."""
+    """A plan, and the public bytes that its uploads need, by content id. Keys stay with whoever loaded them.
+
+    ``settles``: unfinished runs that nobody has to hear of again once the plan is applied, or has nothing to do.
+    """
 
     plan: Plan
     contents: Mapping[str, bytes]
+    settles: tuple[str, ...] = ()
 
 
 def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
@@ -48,7 +60,7 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     select: tuple[str, ...] = (),
     noted: Mapping[str, FormerPrimary] | None = None,
     dead: frozenset[str] = frozenset(),
-    unfinished: Unfinished = NOTHING_UNFINISHED,  # noqa: ARG001 - read by the next change
+    unfinished: Unfinished = NOTHING_UNFINISHED,
 ) -> Planned:
     """Compare and order. Deterministic: the same arguments give the same plan.
 
@@ -56,10 +68,12 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     rebuild began that is not finished yet. ``unfinished``: what runs left that died. ``dead``:
     runs that are known to be over, whatever their lock files say.
     """
-    sights = {server.name: see(server, observed[server.name], table) for server in desired.servers}
+    seen = {server.name: see(server, observed[server.name], table) for server in desired.servers}
+    left = find_interruptions(unfinished, seen, selected=bool(select))
+    sights = with_copies(seen, unfinished, left)
     drift = (
         *awaited_drift(desired, moment),
-        *(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment)),
+        *(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment, left)),
     )
     members = {name for database in desired.databases for name in database.members}
     needed = (sight for sight in sights.values() if sight.wanted.slots or sight.name in members)
@@ -69,13 +83,25 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         for database in desired.databases
     )
     targets, because = _targets(sights, drift)
-    views = find_views(sights, frozenset(because))
+    loaded = frozenset(place for place, reasons in because.items() if set(reasons) <= LOADED_ONLY)
+    scope = Scope(changing=frozenset(because), loaded=loaded, unproven=unproven_slots(left, sights))
+    views = find_views(sights, scope)
     unknown = any(isinstance(sight.observed.reached, Unread) for sight in sights.values())
     moves = {view.place: found for view in views if (found := move(view, peers_unknown=unknown)) is not None}
     rows = {(sight.name, name): row for sight in sights.values() for name, row in sight.rows.items()}
     one_at_a_time = desired.policy.one_at_a_time
-    staged = stage(tuple(targets), moves, rows, servers=tuple(sights), one_at_a_time=one_at_a_time)
-    drafting = Drafting(sights=sights, policy=desired.policy, targets=targets, moves=moves, because=because)
+    mended = left_to_mend(left, drift)
+    staged = stage(
+        tuple(targets),
+        moves,
+        rows,
+        servers=tuple(sights),
+        one_at_a_time=one_at_a_time,
+        starts=tuple(place for place in mended if place not in _changed(targets, moves)),
+    )
+    drafting = Drafting(
+        sights=sights, policy=desired.policy, targets=targets, moves=moves, because=because, left=mended
+    )
     gate = services_gate()
     services = draft_services(drafting, staged, gate)
     rebuilt = {cluster.wanted.name: draft_cluster(cluster, drafting, gate, services, moment) for cluster in clusters}
@@ -98,6 +124,9 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         steps=steps,
         moment=moment,
         dead=dead,
+        unfinished=unfinished,
+        interruptions=left,
+        mended=mended,
     )
     plan = Plan(
         made_at=moment,
@@ -117,7 +146,13 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         notices=(*notices(case), *(found for cluster in clusters for found in database_notices(cluster))),
         releases={name: str(sight.release) for name, sight in sights.items() if sight.release is not None},
     )
-    return Planned(plan=plan, contents=drafting.contents)
+    return Planned(plan=plan, contents=drafting.contents, settles=settled_by(unfinished, left))
+
+
+def _changed(targets: Mapping[Place, Target], moves: Mapping[Place, Move]) -> frozenset[Place]:
+    """Return the services that load their files because a slot of theirs changes, as (server, service)."""
+    first = (place for place, found in moves.items() if found.first is not None)
+    return frozenset((server, service_of(slot)) for server, slot in (*targets, *first))
 
 
 def _targets(

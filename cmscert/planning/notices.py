@@ -11,6 +11,7 @@ from cmscert.model.plan import Notice, Rebind, Restart
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.admin import admin_unprobed
 from cmscert.planning.case import Case
+from cmscert.planning.left_notices import left_by_run, unfinished_run
 from cmscert.planning.locks import lock_expired, locked_by_another
 from cmscert.planning.trust import is_running, refused
 
@@ -44,6 +45,8 @@ def stopped(case: Case) -> Iterator[Notice]:
     """A service of the inventory does not run; the plan does not start it."""
     for sight in case.looked_at:
         for service in dict.fromkeys(service_of(wanted.slot) for wanted in sight.wanted.slots):
+            if (sight.name, service) in case.mended:
+                continue
             if sight.state(service) is not None and not is_running(sight, service):
                 message = "the service is stopped, and stays so: enable it by hand when it is wanted"
                 yield Notice(server=sight.name, slot=service, reason="stopped", message=message)
@@ -92,7 +95,11 @@ BROKEN = frozenset({"key-mismatch", "file-missing", "not-a-certificate"})
 
 def no_way_back(case: Case) -> Iterator[Notice]:
     """A service cannot be taken back to what it serves now: that is not on the node, or would not start."""
-    broken = {(drift.server, drift.slot) for drift in case.drift if drift.reason in BROKEN}
+    broken = {
+        (drift.server, drift.slot)
+        for drift in case.drift
+        if drift.reason in BROKEN and not _is_saved(case, drift.server, drift.slot)
+    }
     for step in case.steps:
         if isinstance(step.action, Rebind) and any((step.server, one.slot) in broken for one in step.action.bindings):
             message = f"step {step.id} has no sure way back: what is bound now would not start again"
@@ -100,6 +107,12 @@ def no_way_back(case: Case) -> Iterator[Notice]:
         if isinstance(step.action, Restart) and step.undo is None:
             message = f"step {step.id} has no way back: the certificate served now is not on the server any more"
             yield Notice(server=step.server, slot=step.slot, reason="no-way-back", message=message)
+
+
+def _is_saved(case: Case, server: str, slot: str | None) -> bool:
+    """Tell whether an unfinished run saved what it overwrote under a slot: then that is the way back."""
+    sight = case.sights[server]
+    return any(sight.saved_copy(name) for name in sight.binding(slot or "").files)
 
 
 NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
@@ -113,6 +126,8 @@ NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
     peer_still_refused,
     old_trust_stays,
     no_way_back,
+    unfinished_run,
+    left_by_run,
     locked_by_another,
     lock_expired,
 )

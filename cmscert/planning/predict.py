@@ -136,10 +136,13 @@ def _rebound(observed: ObservedServer, action: Rebind) -> ObservedServer:
 
 
 def _loaded(observed: ObservedServer, service: str) -> ObservedServer:
-    """The service serves what is bound now, where its port answered before."""
+    """The service runs and serves what is bound now, where its port answered before."""
     screen = observed.screen(service)
     if not isinstance(screen, Known):
         return observed
+    if screen.value.enabled is False:
+        state = replace(screen.value, enabled=True)
+        observed = replace(observed, screens={**observed.screens, service: Known(state)})
     served = dict(observed.served)
     for slot, binding in screen.value.bindings.items():
         if slot in served and not isinstance(served[slot], Absent):

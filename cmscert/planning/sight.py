@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cmscert.model.desired import WantedServer
 from cmscert.model.names import Release, service_of
@@ -14,12 +15,18 @@ from cmscert.pki.certificate import Certificate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """``wanted`` may hold a selection of slots; ``rows`` are the services of the release that the node runs."""
+    """``wanted`` may hold a selection of slots; ``rows`` are the services of the release that the node runs.
+
+    ``saved``: by file that an unfinished run overwrote, the name of its good copy. ``torn``: files that may be there
+    in part.
+    """
 
     wanted: WantedServer
     observed: ObservedServer
     release: Release | None
     rows: dict[str, Service]
+    saved: Mapping[str, str] = field(default_factory=dict)
+    torn: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -60,6 +67,13 @@ class Sight:
         """Tell whether a file is known to be in the store."""
         listed = self.observed.files
         return isinstance(listed, Known) and name in listed.value
+
+    def saved_copy(self, file: str) -> str | None:
+        """Return the good copy of a file that an unfinished run overwrote, when it is in the store and can be read."""
+        copy = self.saved.get(file)
+        if copy is None or not self.stored(copy):
+            return None
+        return copy if copy.endswith(".key") or self.certificates(copy) else None
 
     def shown(self, slot: str) -> tuple[Certificate, ...]:
         """Return what a peer sees of an identity slot today: as served, or else as bound."""

@@ -63,15 +63,17 @@ def stage(
     *,
     servers: tuple[str, ...],
     one_at_a_time: tuple[str, ...],
+    starts: tuple[Place, ...] = (),
 ) -> Staged:
     """Order the changes.
 
     ``identities``: identity slots that change. ``moves``: how trusts change, by place. ``rows``: by (server, service).
+    ``starts``: (server, service) of services that only load what is bound.
     ``servers``: the inventory's order, which breaks ties, so that the same input gives the same order.
     """
     split: set[Place] = set()
     while True:
-        held = _hold(identities, moves, split)
+        held = _hold(identities, moves, split, starts)
         graph = _graph(held, moves)
         circle = _circle(graph)
         if circle is None:
@@ -84,8 +86,10 @@ def stage(
     )
 
 
-def _hold(identities: tuple[Place, ...], moves: Mapping[Place, Move], split: set[Place]) -> _Held:
-    held = _Held(slots={}, first={}, whole={})
+def _hold(
+    identities: tuple[Place, ...], moves: Mapping[Place, Move], split: set[Place], starts: tuple[Place, ...]
+) -> _Held:
+    held = _Held(slots={Change(*place, "identity"): [] for place in starts}, first={}, whole={})
 
     def put(place: Place, stage: Stage, part: Part) -> Change:
         change = Change(place[0], service_of(place[1]), stage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cmscert.model.desired import Bundle, Policy, WantedIdentity, WantedTrust
@@ -25,9 +25,10 @@ from cmscert.model.plan import (
     Undo,
 )
 from cmscert.pki.certificate import Certificate
+from cmscert.planning.interrupted import Interruption, former
 from cmscert.planning.sight import Sight
 from cmscert.planning.stages import Change, Part, Staged
-from cmscert.planning.targets import Target, Upload, bundle_upload
+from cmscert.planning.targets import LOADED_ONLY, Target, Upload, bundle_upload
 from cmscert.planning.trust import Move, Place, is_running
 
 EARLY = PutFile | SaveFile | CheckFiles | Gate | MintDatabase | CopyFile
@@ -49,13 +50,17 @@ class Draft:
 
 @dataclass(kw_only=True)
 class Drafting:
-    """Everything that is known while drafts are made. ``bound``: bindings as they will be at this point of the run."""
+    """Everything that is known while drafts are made. ``bound``: bindings as they will be at this point of the run.
+
+    ``left``: services that an earlier run left, which are started or load again, by (server, service).
+    """
 
     sights: Mapping[str, Sight]
     policy: Policy
     targets: Mapping[Place, Target]
     moves: Mapping[Place, Move]
     because: Mapping[Place, tuple[str, ...]]
+    left: Mapping[Place, Interruption] = field(default_factory=dict)
     bound: dict[Place, Binding] = field(default_factory=dict)
     early: list[Draft] = field(default_factory=list)
     late: list[Draft] = field(default_factory=list)
@@ -65,6 +70,11 @@ class Drafting:
     def binding(self, place: Place) -> Binding:
         """Return what will be bound to a slot at this point of the run."""
         return self.bound.get(place) or self.sights[place[0]].binding(place[1])
+
+    def way_back(self, place: Place, left: Interruption | None) -> Binding:
+        """Return what a slot is bound to again when its change fails: what ran well last."""
+        before = former(left, self.sights[place[0]], place[1]) if left is not None and place not in self.bound else None
+        return before or self.binding(place)
 
 
 def services_gate() -> Draft:
@@ -99,15 +109,17 @@ def _change(
     gate: Draft,
 ) -> Draft:
     sight = drafting.sights[change.server]
+    left = drafting.left.get((change.server, change.service))
+    if left is not None and not slots:
+        return _again(drafting, left, before)
     wanted, uploads, because = _bindings(drafting, change, slots)
-    old = {slot: drafting.binding((change.server, slot)) for slot in wanted}
-    restores = tuple(
-        RestoreFile(file=upload.name, saved_as=upload.saved_as) for upload in uploads if upload.saved_as is not None
-    )
+    found = {slot: drafting.binding((change.server, slot)) for slot in wanted}
+    old = {slot: drafting.way_back((change.server, slot), left) for slot in wanted}
+    restores = _restores(sight, uploads, (*wanted.values(), *old.values()))
     files = [_upload(drafting, sight, upload, before, gate) for upload in uploads]
     checks = list(_checks(drafting, sight, wanted, uploads, gate))
-    stopped = not is_running(sight, change.service)
-    moved = tuple(binding for slot, binding in sorted(wanted.items()) if binding != old[slot])
+    stopped = not is_running(sight, change.service) and left is None
+    moved = tuple(binding for slot, binding in sorted(wanted.items()) if binding != found[slot])
     tags = tuple(binding.tag for binding in wanted.values() if binding.tag is not None)
     action: Rebind | Restart = Restart(service=change.service, tags=tags)
     undo: Undo | None = Restart(service=change.service, tags=tags, restores=restores) if restores else None
@@ -119,6 +131,10 @@ def _change(
             bindings=tuple(old[binding.slot] for binding in bindings),
             stopped=stopped,
             restores=restores,
+        )
+    if left is not None:
+        undo = _way_back(
+            change.service, {slot: old[slot] for slot in wanted if old[slot] != wanted[slot]}, restores, tags
         )
     draft = Draft(
         change.server,
@@ -132,6 +148,49 @@ def _change(
     drafting.late.append(draft)
     for slot, binding in wanted.items():
         drafting.bound[change.server, slot] = binding
+    return draft
+
+
+def _restores(sight: Sight, uploads: list[Upload], bindings: Iterable[Binding]) -> tuple[RestoreFile, ...]:
+    """Name the good copies: of files that this run overwrites, and of those that an unfinished run overwrote."""
+    copies = {upload.name: upload.saved_as for upload in uploads if upload.saved_as is not None}
+    for name in dict.fromkeys(name for binding in bindings for name in binding.files):
+        copy = sight.saved_copy(name)
+        if copy is not None:
+            copies.setdefault(name, copy)
+    return tuple(RestoreFile(file=name, saved_as=copy) for name, copy in copies.items())
+
+
+def _way_back(
+    service: str, old: Mapping[str, Binding], restores: tuple[RestoreFile, ...], tags: tuple[str, ...]
+) -> Undo:
+    """Return the way back of a service that was left: what ran before, and running in any case."""
+    if not old:
+        return Restart(service=service, tags=tags, restores=restores)
+    return Rebind(service=service, bindings=tuple(binding for _, binding in sorted(old.items())), restores=restores)
+
+
+def _again(drafting: Drafting, left: Interruption, before: list[Draft]) -> Draft:
+    """Let a service that was left load what is bound; a file that a run overwrote under it is as before first.
+
+    That is for services of which the inventory wants nothing here, so that nothing else needs to be done to them.
+    """
+    server, service = left.place
+    sight, touched = drafting.sights[server], left.touched
+    bound = {slot: sight.binding(slot) for slot in touched.slots if sight.slot(slot) is not None}
+    restores = _restores(sight, [], bound.values())
+    old = {slot: binding for slot in bound if (binding := former(left, sight, slot)) and binding != bound[slot]}
+    reason = "stopped-by-run" if left.fate == "start" else "load-unproven"
+    draft = Draft(
+        server,
+        ", ".join(sorted(bound)) or service,
+        Restart(service=service, tags=touched.tags, restores=restores),
+        (f"{service}: {reason}",),
+        after=list(before),
+        impact=_impact(drafting, sight, service),
+        undo=_way_back(service, old, restores, touched.tags),
+    )
+    drafting.late.append(draft)
     return draft
 
 
@@ -162,6 +221,9 @@ def _bindings(
             if place in drafting.moves:
                 wanted[slot] = replace(target.binding, bundle=drafting.binding(place).bundle)
             uploads += [upload for upload in target.uploads if place not in drafting.moves or upload.role != "bundle"]
+            continue
+        if set(drafting.because[place]) <= LOADED_ONLY:
+            wanted[slot] = wanted.get(slot) or drafting.binding(place)
             continue
         certificates = drafting.moves[place].view.wanted
         if part == "first":
@@ -198,7 +260,7 @@ def _upload(drafting: Drafting, sight: Sight, upload: Upload, before: list[Draft
     if upload.saved_as is None:
         drafting.early.append(draft)
         return draft
-    if not sight.stored(upload.saved_as):
+    if not sight.stored(upload.saved_as) or upload.saved_as in sight.torn:
         save = SaveFile(file=upload.name, saved_as=upload.saved_as)
         drafting.early.append(Draft(sight.name, None, save, ("the way back of a file that is overwritten",)))
     draft.after = list(dict.fromkeys([*before, gate]))

@@ -19,10 +19,11 @@ from cmscert.planning.file_names import (
     saved_name,
     stem_of,
 )
+from cmscert.planning.interrupted import LEFT
 from cmscert.planning.sight import Sight
 
 Role = Literal["certificate", "key", "bundle"]
-LOADED_ONLY = frozenset({"not-loaded"})
+LOADED_ONLY = LEFT | {"not-loaded"}
 _UNKNOWN = ("00000000", "00000000")
 
 
@@ -120,7 +121,7 @@ def _key_is_right(sight: Sight, bound: Binding, found: tuple[Certificate, ...], 
         case Known(value=belongs):
             return belongs and found[0].spki_sha256 == material.spki
         case _:
-            return found[0] == material.leaf
+            return found[0] == material.leaf and bound.key not in sight.torn
 
 
 def _fixed(
@@ -141,7 +142,7 @@ def _fixed(
         if right or not upload.content_id:
             uploads.append(_kept(upload, name if right else upload.name))
             continue
-        saved_as = saved_name(name, date, mark) if sight.stored(name) else None
+        saved_as = sight.saved_copy(name) or (saved_name(name, date, mark) if sight.stored(name) else None)
         uploads.append(replace(upload, name=name, saved_as=saved_as))
     return uploads[0], uploads[1]
 
@@ -200,7 +201,7 @@ def _needed(sight: Sight, uploads: list[Upload]) -> tuple[Upload, ...]:
             continue
         saved_as = upload.saved_as
         if saved_as is None and upload.name in used and sight.stored(upload.name):
-            saved_as = saved_name(upload.name, *_UNKNOWN)
+            saved_as = sight.saved_copy(upload.name) or saved_name(upload.name, *_UNKNOWN)
         needed.append(replace(upload, saved_as=saved_as))
     return tuple(needed)
 
@@ -212,6 +213,6 @@ def _is_there(sight: Sight, upload: Upload, used: frozenset[str]) -> bool:
         wrong = any(
             key == upload.name and match == Known(value=False) for (key, _), match in sight.observed.matches.items()
         )
-        return sight.stored(upload.name) and upload.name in used and not wrong
+        return sight.stored(upload.name) and upload.name in used and not wrong and upload.name not in sight.torn
     file = sight.file(upload.name)
     return isinstance(file, Known) and f"sha256:{file.value.sha256}" == upload.content_id

@@ -7,7 +7,7 @@ trust that changes is moved in one go where that locks nobody out; otherwise as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cmscert.model.desired import WantedIdentity
@@ -38,7 +38,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A trust file: what it holds, and what it is to hold (the same when the plan leaves it alone)."""
+    """A trust file: what it holds, and what it is to hold (the same when the plan leaves it alone).
+
+    ``former``: what the service may still go by, when nothing proves that it has loaded the file; None when it has.
+    """
 
     place: Place
     pin: Literal["leaf", "any"]
@@ -46,10 +49,15 @@ class View:
     wanted: tuple[Certificate, ...]
     changes: bool
     peers: tuple[Peer, ...]
+    former: tuple[Certificate, ...] | None = None
 
     def accepts(self, trust: tuple[Certificate, ...], chain: tuple[Certificate, ...]) -> bool:
         """Tell whether a peer that shows ``chain`` passes ``trust``."""
         return bool(chain) and accepted_by(trust, chain[0], chain[1:], pin=self.pin)
+
+    def accepts_today(self, chain: tuple[Certificate, ...]) -> bool:
+        """Tell whether a peer that shows ``chain`` passes what the service has loaded, whichever that is."""
+        return self.accepts(self.found, chain) and (self.former is None or self.accepts(self.former, chain))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +80,28 @@ class Move:
         return bool(self.prune_after)
 
 
-def find_views(sights: Mapping[str, Sight], changing: frozenset[Place]) -> tuple[View, ...]:
-    """Return all trust files that were read, with their peers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a plan does: identity and trust slots that it changes, and of these, those that it only loads once more.
 
-    ``changing``: identity and trust slots that the plan changes.
+    ``unproven``: what slots may still work with instead of what is bound; empty where that is not known.
     """
+
+    changing: frozenset[Place]
+    loaded: frozenset[Place] = frozenset()
+    unproven: Mapping[Place, tuple[Certificate, ...]] = field(default_factory=dict)
+
+
+def find_views(sights: Mapping[str, Sight], scope: Scope) -> tuple[View, ...]:
+    """Return all trust files that were read, with their peers."""
     views = []
     for sight in sights.values():
-        for slot in _trusting_slots(sight, changing):
+        for slot in _trusting_slots(sight, scope.changing):
             place = (sight.name, slot.name)
             found = sight.certificates(sight.binding(slot.name).bundle)
-            wanted = _wanted(sight, slot) if place in changing else None
+            wanted = _wanted(sight, slot) if place in scope.changing else None
+            if wanted is not None and place in scope.loaded:
+                wanted = found
             if found or wanted:
                 views.append(
                     View(
@@ -92,7 +111,8 @@ def find_views(sights: Mapping[str, Sight], changing: frozenset[Place]) -> tuple
                         found=found,
                         wanted=found if wanted is None else wanted,
                         changes=wanted is not None,
-                        peers=tuple(_peers(sights, slot, place, changing)),
+                        peers=tuple(_peers(sights, slot, place, scope)),
+                        former=scope.unproven.get(place),
                     )
                 )
     return tuple(views)
@@ -125,7 +145,7 @@ def move(view: View, *, peers_unknown: bool) -> Move | None:
     waits = tuple(
         peer.place
         for peer in rotating
-        if peer.before and not view.accepts(view.found, peer.after) and view.accepts(view.wanted, peer.after)
+        if peer.before and not view.accepts_today(peer.after) and view.accepts(view.wanted, peer.after)
     )
     needs_old = tuple(
         peer.place
@@ -133,7 +153,7 @@ def move(view: View, *, peers_unknown: bool) -> Move | None:
         if view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.before)
     )
     union = view.wanted + tuple(crt for crt in view.found if crt not in view.wanted)
-    first = None if set(view.wanted) <= set(view.found) else union
+    first = None if set(view.wanted) <= set(view.found) and view.former is None else union
     if peers_unknown and set(union) != set(view.wanted):
         return Move(view=view, first=first, waits=waits)
     if needs_old:
@@ -176,7 +196,7 @@ def _wanted(sight: Sight, slot: TrustSlot | IdentitySlot) -> tuple[Certificate, 
 
 
 def _peers(
-    sights: Mapping[str, Sight], slot: TrustSlot | IdentitySlot, trusting: Place, changing: frozenset[Place]
+    sights: Mapping[str, Sight], slot: TrustSlot | IdentitySlot, trusting: Place, scope: Scope
 ) -> Iterator[Peer]:
     for sight in sights.values():
         for name in slot.accepts:
@@ -186,18 +206,19 @@ def _peers(
             if sight.slot(name) is None or sight.state(service_of(name)) is None:
                 continue
             place = (sight.name, name)
-            before = _presented(sight, name)
+            before = scope.unproven.get(place) or _with_bundle(sight, name, sight.shown(name))
             wanted = sight.wanted.slot(name)
             after = before
-            if place in changing and isinstance(wanted, WantedIdentity):
+            if place in scope.loaded:
+                after = _with_bundle(sight, name, sight.certificates(sight.binding(name).certificate))
+            elif place in scope.changing and isinstance(wanted, WantedIdentity):
                 after = wanted.material.full_chain
             if before or after:
                 yield Peer(place=place, before=before, after=after)
 
 
-def _presented(sight: Sight, slot: str) -> tuple[Certificate, ...]:
-    """What a peer sees today, with the CA bundle that stands beside the leaf."""
-    chain = sight.shown(slot)
+def _with_bundle(sight: Sight, slot: str, chain: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+    """What a peer sees of a chain, with the CA bundle that stands beside the leaf."""
     bundle = sight.binding(slot).bundle
     row = sight.slot(slot)
     if bundle is None or row is None or row.kind != "identity" or row.third != "bundle":

@@ -1,0 +1,49 @@
+"""A run that came to no good end, and of which nobody has to hear again: ``settled.json`` in its directory."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from cmscert.apply.disk import open_regular, replacing
+from cmscert.apply.journal import JOURNAL_FILE
+from cmscert.errors import JournalError
+
+SETTLED_FILE = "settled.json"
+FORMAT = "cmscert.settled/1"
+_TAIL = 8192
+"""Bytes; the last line of a journal is far shorter, or else is no end."""
+
+_WELL = frozenset({"applied", "rolled-back", "refused"})
+
+
+def settle(run: Path, *, by: str, at: datetime) -> None:
+    """Note that the run ``by`` put right what was left, or found that nothing was. Raises JournalError."""
+    document = {"format": FORMAT, "run": run.name, "by": by, "at": at.isoformat()}
+    try:
+        with replacing(run / SETTLED_FILE) as file:
+            file.write(json.dumps(document, sort_keys=True).encode() + b"\n")
+    except OSError as error:
+        raise JournalError(
+            f"{run / SETTLED_FILE}: cannot be written: {error.strerror or error}",
+            hint="all is done, but the next run will speak of that run again: make room, and apply once more",
+        ) from error
+
+
+def is_settled(run: Path) -> bool:
+    """Tell whether a run was settled."""
+    path = run / SETTLED_FILE
+    return path.is_file() and not path.is_symlink()
+
+
+def ended_well(run: Path) -> bool:
+    """Tell from the last line alone whether a run ended so that it left nothing; False also when that is unclear."""
+    try:
+        with open_regular(run / JOURNAL_FILE) as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+        event = json.loads(last)["event"]
+        return event["kind"] == "run-ended" and event["result"] in _WELL
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
