@@ -128,12 +128,23 @@ def _issuer(checking: Checking, name: str) -> IssuerOutline:
             certificates = checking.material((*keys, "certificates"), form.certificates)
             return DirectoryIssuer(name=name, requests=requests, certificates=certificates)
         case CommandIssuerForm():
-            return CommandIssuer(name=name, run=form.run)
+            environment = {
+                variable: ref
+                for variable, one in form.environment.items()
+                if (ref := checking.secret((*keys, "environment", variable), one)) is not None
+            }
+            return CommandIssuer(name=name, run=form.run, timeout=form.timeout, environment=environment)
         case LocalCaForm():
             certificate = checking.material((*keys, "certificate"), form.certificate)
             key = checking.secret((*keys, "key"), form.key)
             assert key is not None  # noqa: S101 - the form has it
-            return LocalCaIssuer(name=name, certificate=certificate, key=key)
+            return LocalCaIssuer(
+                name=name,
+                certificate=certificate,
+                key=key,
+                passphrase=checking.secret((*keys, "passphrase"), form.passphrase),
+                days=form.days,
+            )
         case CmsCaForm():
             checking.known((*keys, "server"), "servers", form.server, checking.form.servers)
             return CmsCaIssuer(name=name, server=form.server, basename=form.basename, common_name=form.common_name)

@@ -163,7 +163,12 @@ class CommandIssuerForm(Form):
 
     type: Literal["command"]
     run: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="Program and arguments; {csr} and {certificate} stand for the two files."
+        description="Program and arguments; {csr}, {certificate} and {chain} stand for files, {name} and {names} for "
+        "the certificate. Without {certificate} the program prints it."
+    )
+    timeout: Annotated[int, Field(ge=1, le=3600)] = Field(default=120, description="Seconds that it may take.")
+    environment: dict[Variable, SecretForm] = Field(
+        default_factory=dict, description="Variables that it gets besides PATH, HOME and their like."
     )
 
 
@@ -173,6 +178,10 @@ class LocalCaForm(Form):
     type: Literal["local_ca"]
     certificate: PathText = Field(description="The CA's certificate.")
     key: SecretForm = Field(description="Where the CA's key is kept.")
+    passphrase: SecretForm | None = Field(default=None, description="Where the passphrase of the CA's key is kept.")
+    days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        default=397, description="Life of its certificates in days; never beyond the CA's own."
+    )
 
 
 class CmsCaForm(Form):

@@ -16,6 +16,7 @@ from cmscert.inventory.supplies import Keys, Supplies, Supply, no_supplies
 from cmscert.inventory.wanted import Wanted
 from cmscert.model.desired import Desired
 from cmscert.model.login import Login
+from cmscert.pki.certificate import Certificate
 from cmscert.pki.keys import PrivateKey
 
 
@@ -39,6 +40,19 @@ def read_outline(path: Path) -> Outline:
     if checked.checking.faults:
         raise refusal(checked.checking.faults)
     return checked.outline
+
+
+def read_bundles(path: Path) -> tuple[Outline, Mapping[str, tuple[Certificate, ...]]]:
+    """Read an inventory and the bundles that are files, and nothing else of its material.
+
+    That a certificate of another kind has expired must not hold up those that can be renewed. Raises InputError.
+    """
+    checked = read_checked(path)
+    shelf = Shelf(outline=checked.outline, checking=checked.checking)
+    shelf.fill_bundles()
+    if checked.checking.faults:
+        raise refusal(checked.checking.faults)
+    return checked.outline, shelf.bundles
 
 
 def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:

@@ -41,11 +41,7 @@ class Shelf:
 
     def fill(self) -> None:
         """Load everything that stands in files, and take over what issuers delivered."""
-        for name, bundle in self.outline.bundles.items():
-            if bundle.issuer is None:
-                self._load_bundle(name)
-            elif bundle.issuer in self.supplies.issuers:
-                self._keep_bundle(name, self.supplies.issuers[bundle.issuer])
+        self.fill_bundles()
         for use, certificate in self.outline.certificates.items():
             if certificate.issuer is None:
                 self._load_certificate(use, certificate)
@@ -54,6 +50,14 @@ class Shelf:
             else:
                 asks = f"issuer {certificate.issuer} has not been asked for it: run cmscert renew"
                 self.owed[use] = self.supplies.waiting.get(use, asks)
+
+    def fill_bundles(self) -> None:
+        """Load the bundles alone."""
+        for name, bundle in self.outline.bundles.items():
+            if bundle.issuer is None:
+                self._load_bundle(name)
+            elif bundle.issuer in self.supplies.issuers:
+                self._keep_bundle(name, self.supplies.issuers[bundle.issuer])
 
     def refuse(self, use: Use, why: str) -> None:
         """Do without what an issuer delivered: it is not fit any more, and ``renew`` gets another one."""

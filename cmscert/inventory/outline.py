@@ -133,20 +133,24 @@ class DirectoryIssuer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandIssuer:
-    """A program signs: ``{csr}`` and ``{certificate}`` in ``run`` stand for the two files."""
+    """A program signs. ``timeout``: seconds. ``environment``: variables that it gets besides the usual ones."""
 
     name: str
     run: tuple[str, ...]
+    timeout: int = 120
+    environment: Mapping[str, SecretRef] = field(default_factory=dict)
     type: Literal["command"] = "command"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalCaIssuer:
-    """A private CA whose key is at hand."""
+    """A private CA whose key is at hand. ``days``: life of what it issues."""
 
     name: str
     certificate: Path
     key: SecretRef
+    passphrase: SecretRef | None = None
+    days: int = 397
     type: Literal["local_ca"] = "local_ca"
 
 

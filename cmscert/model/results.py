@@ -133,3 +133,37 @@ class FleetStatus:
     def unread(self) -> tuple[tuple[str, str], ...]:
         """(server, why) of everything that could not be read."""
         return tuple((server.server, server.unread) for server in self.servers if server.unread is not None)
+
+
+RenewState = Literal["fresh", "due", "issued", "waiting", "failed", "put-off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewRow:
+    """How one certificate came out of a renewal.
+
+    ``fresh``: nothing to do. ``due``: would be asked for (a rehearsal). ``issued``: obtained now. ``waiting``: asked
+    for, not signed. ``failed``, ``put-off``: failed now, or failed before and is tried again later. ``why``: what made
+    it due, what it waits for, or what failed. ``at_risk``: what fails must be heard of.
+    """
+
+    certificate: str
+    server: str | None
+    issuer: str
+    state: RenewState
+    why: str | None = None
+    due_at: datetime | None = None
+    not_after: datetime | None = None
+    at_risk: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewReport:
+    """A renewal of a fleet's certificates. ``rehearsed``: nothing was asked for."""
+
+    made_at: datetime
+    fleet: str
+    rows: tuple[RenewRow, ...]
+    select: tuple[str, ...] = ()
+    rehearsed: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Literal
 
 from cmscert.pki.certificate import Certificate
@@ -24,6 +25,14 @@ def certificate_name(certificate: str, leaf: Certificate, content: bytes) -> str
 def key_name(certificate: str, leaf: Certificate, spki: str) -> str:
     """Name a key file after the public half, never after the key's own bytes."""
     return _join(certificate, f"-{leaf.not_before:%Y%m%d}-{spki[:_SHORT]}.key")
+
+
+def device_basename(certificate: str, moment: datetime, mark: str) -> str:
+    """Name what a server makes (``pki csr``), without ending: of this tool's pattern, so that it is removed in time.
+
+    ``mark``: eight hex digits that nothing else has.
+    """
+    return _join(certificate, f"-{moment:%Y%m%d}-{mark}.key").removesuffix(".key")
 
 
 def bundle_name(bundle: str, content: bytes) -> str:

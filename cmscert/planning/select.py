@@ -9,6 +9,7 @@ A database cluster is changed as a whole or not at all: it is selected by ``serv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -45,6 +46,19 @@ def parse_selector(text: str) -> Selector:
         known = ", ".join((*SERVER_KEYS, *SLOT_KEYS, f"{LABEL}NAME"))
         raise ValueError(f"{key!r} is nothing to select by: take one of {known}")
     return Selector(key=key, pattern=pattern)
+
+
+def fits(selectors: tuple[Selector, ...], values: Mapping[str, tuple[str, ...]], labels: Mapping[str, str]) -> bool:
+    """Tell whether a place with these values is selected; without selectors everything is.
+
+    ``values``: by key (``server``, ``role``, ``service``, ``certificate``).
+    """
+    for key in {selector.key for selector in selectors}:
+        label = labels.get(key.removeprefix(LABEL))
+        found = values.get(key) if key in values else (() if label is None else (label,))
+        if not any(selector.matches(value) for selector in selectors if selector.key == key for value in found or ()):
+            return False
+    return True
 
 
 def apply_selection(desired: Desired, selectors: tuple[Selector, ...]) -> Desired:

@@ -7,8 +7,10 @@ from typing import get_args
 from cmscert.model.database import CommandState, MemberRole
 from cmscert.model.events import Outcome
 from cmscert.model.plan import PLAN_FORMAT, Action
+from cmscert.model.results import RenewState
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
 from cmscert.reports.plan_document import Document
+from cmscert.reports.renewal import RENEW_FORMAT
 from cmscert.reports.runs_document import RUNS_FORMAT
 from cmscert.reports.story import State
 
@@ -230,6 +232,27 @@ VALIDATE = _record(
     awaited=_several(_record(server=TEXT, slot=TEXT, certificate=TEXT, why=TEXT)),
     summary=_record(servers=COUNT, slots=COUNT, certificates=COUNT, databases=COUNT),
 )
+RENEW = _record(
+    format={"const": RENEW_FORMAT},
+    made_at=MOMENT,
+    fleet=TEXT,
+    select=TEXTS,
+    rehearsed=FLAG,
+    certificates=_several(
+        _record(
+            certificate=TEXT,
+            server=MAYBE,
+            issuer=TEXT,
+            state=_one_of(*get_args(RenewState)),
+            why=MAYBE,
+            due_at=_either(MOMENT),
+            not_after=_either(MOMENT),
+            at_risk=FLAG,
+            notes=TEXTS,
+        )
+    ),
+    summary=_record(**dict.fromkeys(get_args(RenewState), COUNT)),
+)
 CERTIFICATE = _record(
     common_name=MAYBE,
     subject=TEXT,
@@ -330,6 +353,7 @@ TITLES = {
     "drift": ("The result of cmscert drift", DRIFT_REPORT),
     "status": ("The result of cmscert status", STATUS),
     "validate": ("The result of cmscert validate", VALIDATE),
+    "renew": ("The result of cmscert renew", RENEW),
     "error": ("Why there is no result", ERROR),
 }
 

@@ -1,0 +1,97 @@
+"""From the inventory's ``issuers`` to things that can be asked for certificates."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from cmscert.app.supplies import ca_certificates
+from cmscert.errors import NodeError
+from cmscert.inventory.outline import (
+    CmsCaIssuer,
+    CommandIssuer,
+    DirectoryIssuer,
+    LocalCaIssuer,
+    Outline,
+)
+from cmscert.inventory.secrets import resolve, resolve_bytes
+from cmscert.issue import cms_ca, command, directory, local_ca
+from cmscert.issue.issuers import Issuer
+from cmscert.issue.store import Store
+from cmscert.model.login import SecretRef
+from cmscert.model.secret import Secret
+from cmscert.pki.keys import read_key
+from cmscert.transport.session import WriteSession
+
+
+def mark() -> str:
+    """Return eight letters and digits that make a name unused."""
+    return secrets.token_hex(4)
+
+
+def issuer_of(name: str, outline: Outline, store: Store, session: Callable[[str], WriteSession]) -> Issuer:
+    """Return an issuer of the inventory, ready to be asked.
+
+    ``session``: returns the session to a server, or raises the NodeError for which there is none.
+    Raises InputError, SecretError and NodeError when it cannot be made ready: others go on without it.
+    """
+    declared = outline.issuers[name]
+    match declared:
+        case DirectoryIssuer():
+            return directory.DirectoryIssuer(
+                name=name, requests=declared.requests, certificates=declared.certificates, folder=outline.folder
+            )
+        case CommandIssuer():
+            environment = {word: resolve(ref, folder=outline.folder) for word, ref in declared.environment.items()}
+            return command.CommandIssuer(
+                name=name,
+                run=declared.run,
+                folder=outline.folder,
+                environment=environment,
+                seconds=float(declared.timeout),
+            )
+        case LocalCaIssuer():
+            return _local_ca(declared, outline)
+        case CmsCaIssuer():
+            return cms_ca.CmsCa(
+                name=name,
+                basename=declared.basename,
+                common_name=declared.common_name,
+                session=session(declared.server),
+                mark=mark,
+            )
+        case _:
+            raise NotImplementedError(store)
+
+
+def _local_ca(declared: LocalCaIssuer, outline: Outline) -> Issuer:
+    certificate, *above = ca_certificates(declared)
+    passphrase = _passphrase(declared.passphrase, outline)
+    content = resolve_bytes(declared.key, folder=outline.folder).reveal()
+    key = read_key(content, file=f"the key of issuer {declared.name}", passphrase=passphrase)
+    return local_ca.LocalCa(
+        name=declared.name,
+        certificate=certificate,
+        key=key,
+        chain=tuple(above),
+        lifetime=timedelta(days=declared.days),
+    )
+
+
+def _passphrase(ref: SecretRef | None, outline: Outline) -> bytes | None:
+    found: Secret[str] | None = None if ref is None else resolve(ref, folder=outline.folder)
+    return None if found is None else found.reveal().encode()
+
+
+def sessions_or_why(
+    sessions: Mapping[str, WriteSession], failures: Mapping[str, NodeError]
+) -> Callable[[str], WriteSession]:
+    """Return a function that gives the session to a server, or raises why there is none."""
+
+    def session(server: str) -> WriteSession:
+        if server in failures:
+            raise failures[server]
+        return sessions[server]
+
+    return session
