@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -69,7 +68,7 @@ def write_whole(path: Path, content: bytes) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError(0, "it is not a regular file")
-    draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}")
     try:
         with os.fdopen(os.open(draft, _DRAFT, 0o666), "wb") as stream:
             stream.write(content)
@@ -97,14 +96,15 @@ def planted(folder: Path) -> str | None:
         return "belongs to another user"
     if status.st_mode & stat.S_IWOTH:
         return "can be written by every user"
-    links = (entry for inner in (folder, *_folders(folder)) for entry in os.scandir(inner) if entry.is_symlink())
-    found = next(links, None)
-    return None if found is None else f"holds a symbolic link, {os.path.relpath(found.path, folder)}"
+    found = next((path for inner in (folder, *folder.iterdir()) for path in _links(inner)), None)
+    return None if found is None else f"holds a symbolic link, {found.relative_to(folder)}"
 
 
-def _folders(folder: Path) -> list[str]:
+def _links(folder: Path) -> list[Path]:
+    if not folder.is_dir() or folder.is_symlink():
+        return []
     with os.scandir(folder) as entries:
-        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [Path(entry.path) for entry in entries if entry.is_symlink()]
 
 
 def _megabytes(size: int) -> str:

@@ -12,6 +12,7 @@ import click
 from cmscert import __version__
 from cmscert.cli import failures
 from cmscert.cli.exit_codes import DONE, EXIT_CODES
+from cmscert.cli.hardening import leave_no_core
 from cmscert.cli.output import Output
 from cmscert.errors import CmscertError
 
@@ -89,5 +90,6 @@ def _reader_gone() -> int:
 
 
 def run() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process, which leaves no core dump."""
+    leave_no_core()
     sys.exit(main())
