@@ -10,6 +10,7 @@ import pytest
 
 # Debian package → the program that it brings; a pattern where that is not on the PATH (psql comes without a server).
 JUDGES = {
+    "git": "git",
     "openssl": "openssl",
     "openssh-client": "sftp",
     "procps": "ps",

@@ -8,6 +8,7 @@ from pathlib import Path
 from cmscert.app.plan import STATE
 from cmscert.app.plan_file import load_plan
 from cmscert.apply.journal import PLAN_FILE
+from cmscert.apply.lock import all_locks
 from cmscert.apply.runs import RunRecord, find_run, list_runs
 from cmscert.errors import Fault, InputError
 from cmscert.model.plan import Plan
@@ -59,7 +60,8 @@ def runs(state_dir: Path, *, fleet: str | None = None, limit: int) -> RunsResult
     found = list_runs(state_dir, fleet=fleet, newest=limit + 1)
     if len(found) > limit:
         found = list_runs(state_dir, fleet=fleet)
-    return RunsResult(runs=found[::-1][:limit], more=max(0, len(found) - limit))
+    shown = found[::-1][:limit]
+    return RunsResult(runs=shown, more=len(found) - len(shown), live=_live(state_dir, shown))
 
 
 def run_detail(state_dir: Path, name: str) -> RunDetail:
@@ -70,7 +72,16 @@ def run_detail(state_dir: Path, name: str) -> RunDetail:
         plan = load_plan(record.folder / PLAN_FILE)
     except InputError:  # of another release, or damaged: the journal is told without it
         plan = None
-    return RunDetail(record=record, plan=plan, files=_kept(record.folder))
+    live = record.id in _live(state_dir, (record,))
+    return RunDetail(record=record, plan=plan, files=_kept(record.folder), live=live)
+
+
+def _live(state_dir: Path, records: tuple[RunRecord, ...]) -> frozenset[str]:
+    """Return which runs have the lock of their fleet now; nobody is asked when all have ended."""
+    if not any(record.unfinished for record in records):
+        return frozenset()
+    holders = (lock.record for lock in all_locks(state_dir) if lock.held)
+    return frozenset(holder.run for holder in holders if holder is not None and not holder.ended)
 
 
 def _kept(folder: Path) -> tuple[str, ...]:

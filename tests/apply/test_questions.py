@@ -141,7 +141,7 @@ async def test_a_journal_that_breaks_at_a_question_stops_the_run(toy: ToyRun) ->
     toy.emit = full
     with pytest.raises(JournalError, match="the disk is full"):
         await toy.run(toy.bind("s1", "core1", "webadmin"))
-    assert "webadmin disable" not in node.session.heard
+    assert ("do", "webadmin disable") not in node.session.heard
 
 
 def test_after_one_error_nothing_is_passed_on() -> None:
