@@ -17,7 +17,7 @@ from cmscert.model.readings import ABSENT, Absent, Known
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import in_chain_order
 from cmscert.pki.names import missing_names
-from cmscert.planning.due import due_at, end_of, is_due
+from cmscert.planning.due import chain_of, due_at, end_of, is_due
 from cmscert.planning.sight import Sight
 from cmscert.planning.words import day, names, order, summary, time_left
 
@@ -37,6 +37,13 @@ class IdentityCase:
     def leaf_is_right(self) -> bool:
         """Whether the bound file starts with the wanted leaf."""
         return self.found[:1] == (self.wanted.material.leaf,)
+
+    @property
+    def chain(self) -> tuple[Certificate, ...]:
+        """The bound leaf and its issuers: of the wanted leaf as the inventory has them, else as the node has them."""
+        if self.leaf_is_right:
+            return self.wanted.material.full_chain
+        return chain_of(self.found[0], (*self.found, *self.sight.certificates(self.bound.bundle)))
 
     def drift(
         self, reason: str, wanted: str, found: str, *, severity: Severity = "error", plannable: bool = True
@@ -151,14 +158,17 @@ def bundle_order(case: IdentityCase) -> Drift | None:
 
 
 def due(case: IdentityCase) -> Drift | None:
-    """The bound certificate has expired, or it is time to renew it."""
-    if not case.found or not is_due(case.found, case.policy.renew_when, case.moment):
+    """The bound certificate has expired, or it is time to renew it; it ends with its chain, wherever that stands."""
+    if not case.found:
         return None
-    end = end_of(case.found)
+    chain = case.chain
+    if not is_due(chain, case.policy.renew_when, case.moment):
+        return None
+    end = end_of(chain)
     expired = end <= case.moment
     return case.drift(
         "expired" if expired else "expires-soon",
-        f"renewed from {day(due_at(case.found, case.policy.renew_when))}",
+        f"renewed from {day(due_at(chain, case.policy.renew_when))}",
         f"{time_left(end, case.moment)}, on {day(end)}",
         severity="error" if expired else "warning",
         plannable=not case.leaf_is_right,

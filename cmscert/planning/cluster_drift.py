@@ -9,7 +9,7 @@ from cmscert.model.desired import Material, Policy
 from cmscert.model.plan import Drift, Notice, Refusal
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.cluster import UNCLEAR, Cluster
-from cmscert.planning.due import due_at, end_of, is_due
+from cmscert.planning.due import chain_of, due_at, end_of, is_due
 from cmscert.planning.words import day, time_left
 
 MOST_NODES = 5
@@ -71,17 +71,21 @@ def _due(
     """Say that what is bound is due; a step only follows where the inventory has newer material."""
     state, sight = cluster.state(server), cluster.sights[server]
     files = state.files if state is not None else None
-    bound = None if files is None else (files.client_certificate if use == "client" else files.server_certificate)
-    found = sight.certificates(bound)
-    if not found or not is_due(found[:1], policy.renew_when, moment):
+    if files is None:
         return
-    end = end_of(found[:1])
+    found = sight.certificates(files.client_certificate if use == "client" else files.server_certificate)
+    if not found:
+        return
+    chain = material.full_chain if found[0] == material.leaf else chain_of(found[0], sight.certificates(files.ca))
+    if not is_due(chain, policy.renew_when, moment):
+        return
+    end = end_of(chain)
     expired = end <= moment
     yield Drift(
         server=server,
         slot=slot_of(cluster),
         reason="expired" if expired else "expires-soon",
-        wanted=f"the {use} certificate renewed from {day(due_at(found[:1], policy.renew_when))}",
+        wanted=f"the {use} certificate renewed from {day(due_at(chain, policy.renew_when))}",
         found=f"{time_left(end, moment)}, on {day(end)}",
         severity="error" if expired else "warning",
         plannable=found[0] != material.leaf,

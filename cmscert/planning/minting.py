@@ -16,7 +16,7 @@ from cmscert.model.readings import Known
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import issued_by
 from cmscert.pki.names import missing_names
-from cmscert.planning.due import due_at, is_due
+from cmscert.planning.due import chain_of, due_at, is_due
 from cmscert.planning.file_names import stem_of
 from cmscert.planning.sight import Sight
 from cmscert.planning.words import day, name_of, names, summary
@@ -47,7 +47,7 @@ def minted_faults(
             continue
         yield from _leaf_faults(minting, use, found[0], ca)
         yield from key_faults(sight, certificate, key)
-        chain = (found[0], *ca)
+        chain = chain_of(found[0], ca)
         if is_due(chain, policy.renew_when, moment):
             wanted = f"the {use} certificate made anew from {day(due_at(chain, policy.renew_when))}"
             yield "database-due", wanted, summary(found[0])
