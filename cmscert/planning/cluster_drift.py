@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from cmscert.model.database import DatabaseFiles
 from cmscert.model.desired import Material, Policy
 from cmscert.model.plan import Drift, Notice, Refusal
 from cmscert.model.readings import Known, Unread
@@ -70,9 +71,7 @@ def _due(
 ) -> Iterator[Drift]:
     """Say that what is bound is due; a step only follows where the inventory has newer material."""
     state, sight = cluster.state(server), cluster.sights[server]
-    files = state.files if state is not None else None
-    if files is None:
-        return
+    files = (state.files if state is not None else None) or DatabaseFiles()
     found = sight.certificates(files.client_certificate if use == "client" else files.server_certificate)
     if not found:
         return
