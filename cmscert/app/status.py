@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -12,14 +12,17 @@ from cmscert.app.fleet import PARALLEL
 from cmscert.app.inventory import choose
 from cmscert.app.plan import look
 from cmscert.app.ports import Ports
+from cmscert.app.public_roots import public_roots
 from cmscert.errors import NodeError
 from cmscert.model.database import DatabaseFiles
-from cmscert.model.desired import WantedDatabase, WantedServer
+from cmscert.model.desired import Due, WantedDatabase, WantedServer
 from cmscert.model.names import service_of
 from cmscert.model.observed import Binding, ObservedServer
 from cmscert.model.readings import ABSENT, Absent, Known, Reading, Unread
 from cmscert.model.results import DatabaseFile, DatabaseStatus, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
+from cmscert.planning.calendar import is_public, rules_ahead
+from cmscert.planning.due import chain_of, due_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,9 @@ async def status(
     chosen = choose(inventory, now=now, select=select)
     sighted = await look(chosen, chosen.desired, ports, parallel=parallel)
     databases = chosen.desired.databases
+    judge = Judge(renew_when=chosen.desired.policy.renew_when, roots=public_roots())
     servers = tuple(
-        server_status(server, sighted.observed[server.name], databases) for server in chosen.desired.servers
+        server_status(server, sighted.observed[server.name], databases, judge) for server in chosen.desired.servers
     )
     made = FleetStatus(
         made_at=now,
@@ -50,10 +54,28 @@ async def status(
     return StatusResult(status=made, failures=sighted.failures)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """By what dates are told. ``roots``: subjects of the public roots."""
+
+    renew_when: Due = field(default_factory=Due)
+    roots: frozenset[str] = frozenset()
+
+    def dates(self, leaf: Certificate, pile: tuple[Certificate, ...]) -> tuple[datetime, tuple[str, ...]]:
+        """Return when a certificate is due, and the rules that its successors meet."""
+        chain = chain_of(leaf, pile)
+        due = due_at(chain, self.renew_when)
+        return due, rules_ahead(leaf, due) if is_public(chain, self.roots) else ()
+
+
 def server_status(
-    wanted: WantedServer, observed: ObservedServer, databases: tuple[WantedDatabase, ...] = ()
+    wanted: WantedServer,
+    observed: ObservedServer,
+    databases: tuple[WantedDatabase, ...] = (),
+    judge: Judge | None = None,
 ) -> ServerStatus:
     """Put one server's readings together, slot by slot; ``databases``: those of the inventory."""
+    judge = judge or Judge()
     database = next((each for each in databases if wanted.name in each.members), None)
     unread = observed.reached.why if isinstance(observed.reached, Unread) else None
     return ServerStatus(
@@ -62,7 +84,7 @@ def server_status(
         release=observed.release,
         clock_skew=observed.clock_skew,
         password_expires=observed.password_expires,
-        slots=tuple(_slot(name, wanted, observed) for name in _slots(wanted, observed)),
+        slots=tuple(_slot(name, wanted, observed, judge) for name in _slots(wanted, observed)),
         database=None if database is None else _database(database, wanted.name, observed),
     )
 
@@ -97,15 +119,25 @@ def _slots(wanted: WantedServer, observed: ObservedServer) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: order.index(service_of(name))))
 
 
-def _slot(name: str, wanted: WantedServer, observed: ObservedServer) -> SlotStatus:
+def _slot(name: str, wanted: WantedServer, observed: ObservedServer, judge: Judge) -> SlotStatus:
     bound = _bound(name, observed)
     file = None if not isinstance(bound, Known) else bound.value.certificate or bound.value.bundle
+    on_disk = _on_disk(file, bound, observed)
+    due: datetime | None = None
+    ahead: tuple[str, ...] = ()
+    if isinstance(bound, Known) and bound.value.certificate is not None and isinstance(on_disk, Known):
+        bundle = _on_disk(bound.value.bundle, bound, observed)
+        pile = (*on_disk.value[1:], *(bundle.value if isinstance(bundle, Known) else ()))
+        if on_disk.value:
+            due, ahead = judge.dates(on_disk.value[0], pile)
     return SlotStatus(
         slot=name,
         wanted=wanted.slot(name),
         bound=bound,
-        on_disk=_on_disk(file, bound, observed),
+        on_disk=on_disk,
         served=observed.served.get(name, ABSENT),
+        due_at=due,
+        ahead=ahead,
     )
 
 

@@ -62,6 +62,8 @@ class SlotStatus:
 
     ``bound``: the file names of the screen. ``on_disk``: the certificates of the bound certificate (or trust) file.
     ``served``: the chain as a TLS port showed it, leaf first. ``wanted`` is None where the inventory is silent.
+    ``due_at``: when the bound certificate is to be renewed. ``ahead``: the rules for public CAs that its successors
+    will meet.
     """
 
     slot: str
@@ -69,6 +71,8 @@ class SlotStatus:
     bound: Reading[Binding]
     on_disk: Reading[tuple[Certificate, ...]]
     served: Reading[tuple[Certificate, ...]]
+    due_at: datetime | None = None
+    ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,8 @@ def _slot(slot: SlotStatus, now: datetime) -> Document:
         "bound": _read(slot.bound, _binding),
         "on_disk": _read(slot.on_disk, lambda chain: [_certificate(each, now) for each in chain]),
         "served": _read(slot.served, lambda chain: [_certificate(each, now) for each in chain]),
+        "due_at": None if slot.due_at is None else stamp(slot.due_at),
+        "ahead": list(slot.ahead),
     }
 
 

@@ -179,6 +179,10 @@ def _slot(slot: SlotStatus, now: datetime) -> list[tuple[Text, Text]]:
         rows.append((words("served", "quiet"), words("the same", "good")))
     elif not isinstance(slot.served, Absent) and not trust:
         rows.append((words("served", "quiet"), _chain(slot.served, now, trust=False)))
+    if slot.due_at is not None:
+        due = "now" if slot.due_at <= now else day(slot.due_at)
+        rows.append((words("renewal", "quiet"), words(due, "warning" if slot.due_at <= now else "plain")))
+    rows.extend((words("ahead", "quiet"), words(rule, "warning")) for rule in slot.ahead)
     return rows
 
 

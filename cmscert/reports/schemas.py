@@ -330,6 +330,8 @@ STATUS = _record(
                     bound=_reading(_record(key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAYBE)),
                     on_disk=_reading(_several(CERTIFICATE)),
                     served=_reading(_several(CERTIFICATE)),
+                    due_at=_either(MOMENT),
+                    ahead=TEXTS,
                 )
             ),
             database=_either(DATABASE),

@@ -1,20 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from cmscert.app.inventory import narrow
-from cmscert.app.status import server_status
+from cmscert.app.status import Judge, server_status
 from cmscert.errors import InputError
 from cmscert.model.database import DatabaseFiles, DatabaseState
-from cmscert.model.desired import Bundle, Material, WantedDatabase, WantedServer, WantedTrust
+from cmscert.model.desired import Bundle, Due, Material, WantedDatabase, WantedServer, WantedTrust
 from cmscert.model.observed import Binding, ObservedServer, ServiceState, StoredFile
 from cmscert.model.readings import ABSENT, Known, Unread
 from cmscert.pki.certificate import Certificate
+from cmscert.testing.ca import ThrowAwayCa
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROOT = Certificate(
@@ -121,3 +122,29 @@ def test_selectors_of_the_api_are_checked() -> None:
     """A selector that is none is an input error for whoever calls from Python."""
     with pytest.raises(InputError, match="nothing to select by"):
         narrow(cast("Any", None), Path("a.yaml"), ("host=x",))
+
+
+def test_a_bound_certificate_says_when_it_is_due() -> None:
+    """The chain in the bundle counts, and what a public CA will do to the successors is told with it."""
+    root = ThrowAwayCa.root("Public Root")
+    made = root.issue("a.example.com", not_before=NOON, not_after=NOON + timedelta(days=190)).certificate
+    binding = Binding(slot="turn", key="a.key", certificate="a.crt", bundle="ca.crt")
+    observed = ObservedServer(
+        name="core1",
+        reached=Known(value=True),
+        screens={"turn": Known(ServiceState(service="turn", bindings={"turn": binding}))},
+        contents={
+            "a.crt": Known(StoredFile(name="a.crt", sha256="", certificates=(made,))),
+            "ca.crt": Known(StoredFile(name="ca.crt", sha256="", certificates=root.bundle)),
+        },
+    )
+    wanted = WantedServer(name="core1", address="", fqdn="", slots=(WantedTrust(slot="turn", bundle=CORP),))
+    judge = Judge(
+        renew_when=Due(life_left=None, time_left=timedelta(days=30)), roots=frozenset({root.bundle[0].subject})
+    )
+    (slot,) = server_status(wanted, observed, (), judge).slots
+    (private,) = server_status(wanted, observed).slots
+
+    assert slot.due_at == NOON + timedelta(days=160)
+    assert [rule.split()[0] for rule in slot.ahead] == ["renewed", "47", "the"]
+    assert (private.ahead, private.due_at) == ((), made.not_after - (made.not_after - NOON) / 3)

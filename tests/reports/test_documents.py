@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -178,6 +178,8 @@ def status(make: Make) -> FleetStatus:
                 bound=Known(names),
                 on_disk=Known((leaf, issuing, root)),
                 served=Known((old, issuing)),
+                due_at=MOMENT + timedelta(days=40),
+                ahead=("47 days at most from 2029-03-15 on",),
             ),
             SlotStatus(
                 slot="webbridge3/trust-c2w",
@@ -192,6 +194,7 @@ def status(make: Make) -> FleetStatus:
                 bound=Known(Binding(slot="turn", key="t.key", certificate="t.crt", tag="t1")),
                 on_disk=Known((make("gone.example.com", days=-3),)),
                 served=Known((make("gone.example.com", days=-3),)),
+                due_at=MOMENT - timedelta(days=60),
             ),
             SlotStatus(
                 slot="webadmin", wanted=None, bound=Known(Binding(slot="webadmin")), on_disk=ABSENT, served=ABSENT
