@@ -40,6 +40,13 @@ class DirectoryIssuer:
         """Put the request into its folder, unless it is there, and look for the certificate. Raises IssuerError."""
         return await asyncio.to_thread(self._obtain, asked)
 
+    def withdraw(self, asked: Asked) -> None:
+        """Take the request back once its certificate is in the store, so that nobody signs it again."""
+        path = self.requests / f"{asked.stem}.csr"
+        if _content(path) == asked.csr:
+            with suppress(OSError):
+                path.unlink()
+
     def _obtain(self, asked: Asked) -> Issued | Outstanding:
         request = asked.request
         path = self.requests / f"{asked.stem}.csr"

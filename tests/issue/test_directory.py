@@ -205,3 +205,15 @@ async def test_openssl_signs_by_hand(
     assert isinstance(answer, Issued)
     at = answer.chain[0].not_before
     assert [one.reason for one in check_issued(asked, answer, issuer="corp", at=at).warnings] == ["eku-missing"]
+
+
+async def test_withdrawn(issuer: DirectoryIssuer, asked: Asked) -> None:
+    """A request that was answered is taken back; another one under the same name stays."""
+    await issuer.obtain(asked)
+    issuer.withdraw(asked)
+    assert list(issuer.requests.iterdir()) == []
+
+    path = issuer.requests / "node-core1.csr"
+    path.write_bytes(b"a newer request")
+    issuer.withdraw(asked)
+    assert path.exists()
