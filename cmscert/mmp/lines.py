@@ -25,7 +25,7 @@ from cmscert.mmp.database import (
 )
 from cmscert.mmp.grammar import command, quoted
 from cmscert.model.commands import Command, Effect
-from cmscert.model.observed import Binding
+from cmscert.model.observed import Binding, material_like
 from cmscert.model.plan import (
     Action,
     BackupDatabase,
@@ -82,10 +82,10 @@ def _plain(action: PutFile | SaveFile | RestoreFile | CheckFiles | RemoveFiles) 
         case PutFile():
             yield _transfer("put", action.file)
         case SaveFile():
-            yield _transfer("get", action.file)
+            yield _transfer("get", action.file, f" {quoted(action.saved_as)}")
             yield _transfer("put", action.saved_as)
         case RestoreFile():
-            yield _transfer("get", action.saved_as)
+            yield _transfer("get", action.saved_as, f" {quoted(action.file)}")
             yield _transfer("put", action.file)
         case CheckFiles():
             yield _shown(pki_match(action.key, action.certificate))
@@ -153,7 +153,15 @@ def _tags(bindings: tuple[Binding, ...]) -> tuple[str, ...]:
 
 
 def _transfer(verb: str, name: str, place: str = "") -> Line:
-    return Line(text=f"sftp {verb} {quoted(name)}{place}")
+    """A file is written and removed only under a name of certificate material.
+
+    A store takes more than that: ``USER.pub`` would be a way in by SSH, ``cms.lic`` and ``upgrade.img`` more yet (facts
+    1.9, 2), and under ``naming: fixed`` a name comes from a screen.
+    """
+    typed = quoted(name)
+    if verb != "get" and (not material_like(name) or name.lower().endswith(".csr")):
+        raise ValueError("the name of a file that is written is not one of a certificate, a key or a bundle")
+    return Line(text=f"sftp {verb} {typed}{place}")
 
 
 def _shown(sent: Command) -> Line:

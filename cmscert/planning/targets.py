@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cmscert.model.desired import Bundle, Material, WantedIdentity
-from cmscert.model.observed import Binding
+from cmscert.model.observed import Binding, material_like
 from cmscert.model.readings import Known
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import in_chain_order
@@ -149,7 +149,7 @@ def _fixed(
 
 def _fixed_certificate(sight: Sight, wanted: WantedIdentity) -> str:
     """Keep the name in use, unless another slot uses it too and wants something else there."""
-    name = sight.binding(wanted.slot).certificate
+    name = _writable(sight.binding(wanted.slot).certificate)
     if name is not None and not any(
         sight.binding(other.slot).certificate == name and other.file_certificates != wanted.file_certificates
         for other in _identities(sight)
@@ -159,8 +159,13 @@ def _fixed_certificate(sight: Sight, wanted: WantedIdentity) -> str:
     return f"{stem}-chain.crt" if len(wanted.file_certificates) > 1 else f"{stem}.crt"
 
 
+def _writable(name: str | None) -> str | None:
+    """Keep a name in use only where it is one of certificate material: nothing else is ever overwritten."""
+    return name if name is not None and material_like(name) else None
+
+
 def _fixed_key(sight: Sight, wanted: WantedIdentity) -> str:
-    name = sight.binding(wanted.slot).key
+    name = _writable(sight.binding(wanted.slot).key)
     if name is not None and not any(
         sight.binding(other.slot).key == name and other.material.spki != wanted.material.spki
         for other in _identities(sight)

@@ -58,8 +58,8 @@ def _typed(action: Action, row: Service | None) -> list[str]:
     ("action", "typed"),
     [
         (PutFile(file="a.crt", content="sha256:00", role="certificate"), ["sftp put a.crt"]),
-        (SaveFile(file="a.crt", saved_as="b.crt"), ["sftp get a.crt", "sftp put b.crt"]),
-        (BACK, ["sftp get a-saved.crt", "sftp put a.crt"]),
+        (SaveFile(file="a.crt", saved_as="b.crt"), ["sftp get a.crt b.crt", "sftp put b.crt"]),
+        (BACK, ["sftp get a-saved.crt a.crt", "sftp put a.crt"]),
         (CheckFiles(key="a.key", certificate="a.crt"), ["pki match a.key a.crt"]),
         (
             CheckFiles(key="a.key", certificate="a.crt", bundle="ca.crt"),
@@ -167,7 +167,7 @@ def test_a_database_cluster_is_changed_as_documented(action: Action, typed: list
             ),
             [
                 "webbridge3 disable",
-                "sftp get a-saved.crt",
+                "sftp get a-saved.crt a.crt",
                 "sftp put a.crt",
                 "webbridge3 https certs a.key a.crt",
                 "webbridge3 c2w certs none",
@@ -177,7 +177,7 @@ def test_a_database_cluster_is_changed_as_documented(action: Action, typed: list
         (
             NEW["callbridge"],
             Restart(service="callbridge", restores=(BACK,)),
-            ["sftp get a-saved.crt", "sftp put a.crt", "callbridge restart"],
+            ["sftp get a-saved.crt a.crt", "sftp put a.crt", "callbridge restart"],
         ),
         (NEW["turn"], Restart(service="turn"), ["turn disable", "turn enable"]),
         (
