@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cmscert.apply.disk import sync_folder
 from cmscert.apply.journal import JOURNAL_FILE, RUN_ID, RUNS, scan_journal
+from cmscert.apply.settled import settled_by
 from cmscert.errors import Fault, InputError, JournalError
 from cmscert.model.events import Event, RunEnded, RunStarted
 
@@ -22,8 +23,8 @@ DRAFT_SECONDS = 86_400.0
 LAST = "last"
 """Stands for the newest run."""
 
-OPEN_RESULTS = frozenset({"neither", "interrupted"})
-"""Results that leave something for a later run or a person; only a later run that ended well closes them."""
+LEAVES = frozenset({None, "neither", "interrupted"})
+"""Ends of a run that may leave something; None is no end at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class RunRecord:
 
     ``header``: who, when, where from; empty when its line was cut. ``torn``: the last line was cut while it was
     written, and is left out. ``fault``: the journal is damaged, and ``events`` are those before the damage.
+    ``settled``: the later run after which nothing was left of it, or an empty text; None while something may be.
     """
 
     id: str
@@ -40,6 +42,7 @@ class RunRecord:
     events: tuple[Event, ...]
     torn: bool = False
     fault: Fault | None = None
+    settled: str | None = None
 
     @property
     def end(self) -> RunEnded | None:
@@ -108,7 +111,13 @@ def read_run(folder: Path) -> RunRecord:
     """Read one run; never raises."""
     view = scan_journal(folder / JOURNAL_FILE)
     return RunRecord(
-        id=folder.name, folder=folder, header=view.header, events=view.events, torn=view.torn, fault=view.fault
+        id=folder.name,
+        folder=folder,
+        header=view.header,
+        events=view.events,
+        torn=view.torn,
+        fault=view.fault,
+        settled=settled_by(folder),
     )
 
 
@@ -141,31 +150,23 @@ def prune(
 ) -> tuple[str, ...]:
     """Remove runs that are older than ``keep_days``, and those beyond the newest ``keep_count``; return their ids.
 
-    Never removed: a run without an end, a damaged one, one of ``live``, and one that left something behind
-    (``neither``, ``interrupted``) unless a later run of its fleet, of everything or of what it had selected, ended
-    ``applied``. ``fleet``: look at its runs only. ``now``: aware UTC. Raises JournalError when a directory cannot be
-    removed, InputError when they cannot be read.
+    Never removed: a damaged run, one of ``live``, and one that may have left something (it has no end, or ended
+    ``neither`` or ``interrupted``) unless it was settled or taken back. ``fleet``: look at its runs only. ``now``:
+    aware UTC. Raises JournalError when a directory cannot be removed, InputError when they cannot be read.
     """
     _sweep(state_dir / RUNS, now)
     records = list_runs(state_dir, fleet=fleet)
+    taken_back = {record.text("rolls_back") for record in records if record.result == "applied"}
     gone: list[str] = []
     for number, record in enumerate(records):
-        ended = record.ended
-        if ended is None or record.fault is not None or record.id in live:
+        last = record.ended or record.started
+        if last is None or record.fault is not None or record.id in live:
             continue
-        old = ended < now - timedelta(days=keep_days) or len(records) - number > keep_count
-        if old and not (record.result in OPEN_RESULTS and not _closed(record, records[number + 1 :])):
+        over = record.result not in LEAVES or record.settled is not None or record.id in taken_back
+        if over and (last < now - timedelta(days=keep_days) or len(records) - number > keep_count):
             _remove(record.folder)
             gone.append(record.id)
     return tuple(gone)
-
-
-def _closed(record: RunRecord, later: tuple[RunRecord, ...]) -> bool:
-    """Whether a later run has put right what this one left."""
-    return any(
-        each.result == "applied" and each.fleet == record.fleet and (not each.select or each.select == record.select)
-        for each in later
-    )
 
 
 def run_folders(state_dir: Path) -> tuple[Path, ...]:

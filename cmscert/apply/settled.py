@@ -37,6 +37,18 @@ def is_settled(run: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+def settled_by(run: Path) -> str | None:
+    """Return the run that settled a run, an empty text when its note does not say; None when it is not settled."""
+    if not is_settled(run):
+        return None
+    try:
+        with open_regular(run / SETTLED_FILE) as file:
+            by = json.loads(file.read(_TAIL))["by"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return by if isinstance(by, str) else ""
+
+
 def ended_well(run: Path) -> bool:
     """Tell from the last line alone whether a run ended so that it left nothing; False also when that is unclear."""
     try:

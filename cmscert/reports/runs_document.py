@@ -54,6 +54,7 @@ def _who(record: RunRecord, *, live: bool) -> Document:
         "state": state_of(record, live=live),
         "command": record.text("command"),
         "rolls_back": record.text("rolls_back"),
+        "settled": record.settled,
         "started": None if record.started is None else stamp(record.started),
         "ended": None if record.ended is None else stamp(record.ended),
         "user": record.text("user"),

@@ -157,6 +157,9 @@ def _head(record: RunRecord, *, live: bool) -> list[RenderableType]:
         parts.append(words("the last line of the journal was cut while it was written, and is left out", "warning"))
     if record.end is not None and record.end.why:
         parts.append(words(record.end.why, style))
+    if record.settled is not None:
+        by = f" with run {record.settled}" if record.settled else ""
+        parts.append(words(f"settled{by}: nothing of it is left to do", "good"))
     return parts
 
 
@@ -275,7 +278,8 @@ def _next(record: RunRecord, files: tuple[str, ...], *, live: bool) -> list[Rend
     parts: list[RenderableType] = []
     if files:
         parts.extend((heading("Kept in its folder"), *(indented(words(name), 2) for name in files)))
-    if state_of(record, live=live) in {"unfinished", "damaged"} or record.result in {"neither", "interrupted"}:
+    leaves = state_of(record, live=live) in {"unfinished", "damaged"} or record.result in {"neither", "interrupted"}
+    if leaves and record.settled is None:
         inventory = record.text("inventory") or "INVENTORY"
         said = f"cmscert plan {inventory} reads the servers and says what is left to do; apply goes on from there."
         parts.extend((heading("Next"), indented(words(said), 2)))

@@ -158,6 +158,7 @@ WHO: dict[str, Document] = {
     "state": _one_of(*get_args(State)),
     "command": MAYBE,
     "rolls_back": MAYBE,
+    "settled": MAYBE,
     "started": _either(MOMENT),
     "ended": _either(MOMENT),
     "user": MAYBE,

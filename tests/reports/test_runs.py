@@ -192,6 +192,19 @@ def test_steps_of_a_run_that_broke_off() -> None:
     assert "s06" not in outcomes
 
 
+def test_what_was_settled_needs_nothing_more() -> None:
+    """A run whose rest a later one put right says which, and no longer what to do."""
+    for by, told in (
+        ("20261124T203000Z-aaaaaa", "settled with run 20261124T203000Z-aaaaaa: nothing"),
+        ("", "settled: nothing"),
+    ):
+        over = record("unfinished", settled=by)
+        text = run_record_text(over, None)
+        assert told in text
+        assert "Next" not in text
+        check("run", run_record_document(over, None))
+
+
 def test_a_run_that_goes_on_is_said_to() -> None:
     """Of a run that goes on now nobody says that it broke off."""
     assert "goes on now" in run_record_text(ALL["unfinished"], None, live=True)
