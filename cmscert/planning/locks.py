@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from cmscert.model.marker import GRACE, Marker
+from cmscert.model.marker import GRACE, Marker, marker_name
 from cmscert.model.plan import Notice, Refusal
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.case import Case
@@ -59,9 +59,11 @@ def _lives(case: Case, sight: Sight, marker: Marker) -> bool:
 
 
 def _unread(case: Case) -> Iterator[tuple[Sight, str]]:
+    """Return the lock files that could not be read, without what a run left half written that died here."""
+    ours = tuple(marker_name(run) for run in case.dead)
     for sight in case.sights.values():
         for marker in sight.observed.markers:
-            if isinstance(marker, Unread):
+            if isinstance(marker, Unread) and not marker.why.startswith(ours):
                 yield sight, marker.why
 
 
