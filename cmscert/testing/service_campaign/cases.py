@@ -22,24 +22,24 @@ PAUSES: Final = (1.0, 90.0, 3600.0)
 ALLOW: Final = ("database-rebuild",)
 
 SETTINGS: Final[tuple[tuple[int, Setting], ...]] = (
-    (20, Setting(inventory="single.yaml")),
+    (36, Setting(inventory="single.yaml")),
     (12, Setting(inventory="single.yaml", scenario="new-ca")),
-    (6, Setting(inventory="single.yaml", scenario="faults")),
-    (4, Setting(inventory="single.yaml", scenario="fresh")),
-    (6, Setting(inventory="legacy-2.9.yaml", aged=("core1",))),
-    (6, Setting(inventory="legacy-2.9.yaml", aged=("edge1",))),
-    (5, Setting(inventory="legacy-2.9.yaml")),
-    (3, Setting(inventory="legacy-2.9.yaml", scenario="new-ca")),
+    (8, Setting(inventory="single.yaml", scenario="faults")),
+    (6, Setting(inventory="single.yaml", scenario="fresh")),
+    (5, Setting(inventory="legacy-2.9.yaml", aged=("core1",))),
+    (4, Setting(inventory="legacy-2.9.yaml", aged=("edge1",))),
+    (3, Setting(inventory="legacy-2.9.yaml")),
+    (2, Setting(inventory="legacy-2.9.yaml", scenario="new-ca")),
     (2, Setting(inventory="legacy-2.9.yaml", scenario="faults")),
-    (2, Setting(inventory="legacy-2.9.yaml", scenario="fresh")),
-    (6, Setting(inventory="cluster.yaml", aged=("core1", "core2"))),
-    (6, Setting(inventory="cluster.yaml", aged=("edge1",))),
-    (5, Setting(inventory="cluster.yaml", aged=("core3", "edge2"), database="standing")),
-    (3, Setting(inventory="cluster.yaml", scenario="new-ca")),
-    (2, Setting(inventory="cluster.yaml", scenario="faults")),
-    (3, Setting(inventory="cluster.yaml", aged=("core4",), database="aged")),
+    (1, Setting(inventory="legacy-2.9.yaml", scenario="fresh")),
+    (3, Setting(inventory="cluster.yaml", aged=("core1", "core2"))),
+    (4, Setting(inventory="cluster.yaml", aged=("edge1",))),
+    (2, Setting(inventory="cluster.yaml", aged=("core3", "edge2"), database="standing")),
+    (1, Setting(inventory="cluster.yaml", scenario="new-ca")),
+    (1, Setting(inventory="cluster.yaml", scenario="faults")),
+    (2, Setting(inventory="cluster.yaml", aged=("core4",), database="aged")),
     (1, Setting(inventory="cluster.yaml", scenario="fresh", database="aged")),
-    (8, Setting(inventory="issued.yaml", database="aged")),
+    (7, Setting(inventory="issued.yaml", database="aged")),
 )
 """What cases start from, and how often each is drawn out of a hundred: small fleets are quicker."""
 
@@ -66,10 +66,15 @@ class Case:
 
 @dataclass(kw_only=True)
 class Start:
-    """How one start ended. ``code``: None when the process was killed."""
+    """How one start ended. ``code``: None when the process was killed.
+
+    ``unproven``: services by server that answered a start, and did not start: where they show the same certificate
+    before and after, nobody can tell.
+    """
 
     code: int | None
     met: frozenset[Fault]
+    unproven: frozenset[tuple[str, str]] = frozenset()
     made: ApplyResult | None = None
     error: CmscertError | None = None
     plan: Plan | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -104,6 +105,7 @@ def _staged(run: Run) -> list[Start]:
     folder = Path(tempfile.mkdtemp(prefix="cmscert-case-", dir=_MEMORY if _MEMORY.is_dir() else None))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.enter_context(_no_collecting())
         stack.enter_context(_few_keys())
         stack.enter_context(_passwords())
         stack.enter_context(swapped(running, "git_revision", _no_revision))
@@ -119,6 +121,16 @@ def _loaded(path: Path, now: datetime, supply: Supply) -> Loaded:
 def _once(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
     """Read an inventory once for each hour: nobody changes it meanwhile."""
     return _loaded(path, now.replace(minute=0, second=0, microsecond=0), supply)
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Leave circles of objects to the end of the case: that takes a tenth less time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

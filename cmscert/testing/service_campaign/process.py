@@ -33,6 +33,7 @@ class Process:
     stop: Stop = field(default_factory=Stop)
     dead: bool = False
     met: set[Fault] = field(default_factory=set)
+    hits: list[tuple[Fault, Op]] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     writes: int = 0
     frozen: dict[Path, bytes] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class Process:
         for fault in self.faults:
             if fault.server == server and fault.at <= number and fault not in self.met and self._fits(fault):
                 self.met.add(fault)
+                self.hits += [(fault, self.ops[-1])] if server else []
                 return fault
         return None
 

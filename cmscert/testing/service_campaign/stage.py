@@ -72,12 +72,15 @@ class Stage:
                 spec.services, spec.files = right.services, {**spec.files, **right.files}
         return specs
 
-    def unmet(self, fleet: LabFleet) -> list[str]:
-        """Return the slots that do not hold what the inventory wants, as the lab knows it; empty when all do."""
+    def unmet(self, fleet: LabFleet, unproven: frozenset[tuple[str, str]] = frozenset()) -> list[str]:
+        """Return the slots that do not hold what the inventory wants, as the lab knows it; empty when all do.
+
+        ``unproven``: services, by server, whose trust may be bound and not loaded.
+        """
         return [
             f"{slot.server} {slot.slot}: {why}"
             for slot in self.sketch.slots
-            if self._at_hand(slot) and (why := _differs(self, slot, fleet)) is not None
+            if self._at_hand(slot) and (why := _differs(self, slot, fleet, unproven)) is not None
         ]
 
     def _at_hand(self, slot: SlotSketch) -> bool:
@@ -139,14 +142,14 @@ def _secrets(world: World) -> tuple[bytes, ...]:
     return (*lines, *(word.encode() for word in words))
 
 
-def _differs(stage: Stage, slot: SlotSketch, fleet: LabFleet) -> str | None:
+def _differs(stage: Stage, slot: SlotSketch, fleet: LabFleet, unproven: frozenset[tuple[str, str]]) -> str | None:
     node = fleet.node(slot.server)
     files, up = node.bound(slot.slot), node.up(slot.service)
     wanted = _pile(stage, slot)
     if slot.certificate is None:
         if wanted is None:
             return None
-        held = {node.loaded_trust(slot.slot)} if up else set()
+        held = {node.loaded_trust(slot.slot)} if up and (slot.server, slot.service) not in unproven else set()
         held.add(tuple(map(material.der, _certificates(node.files, files.bundle))))
         return None if all(set(each) == wanted for each in held) else "it trusts others than wanted"
     leaf = material.der(stage.world.leaves[slot.certificate].certificate)

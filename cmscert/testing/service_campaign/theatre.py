@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from cmscert.testing.service_campaign.stage import Stage
 from cmscert.testing.timeless import TimelessLoop
 
 _SHOWN_EVERY: Final = 32
+_LOCK_SECONDS: Final = 900.0  # longer than the lock file of a run counts
 
 
 class Theatre:
@@ -69,7 +71,7 @@ class Theatre:
                 if self.starts[-1].code != REFUSED or self.mended:
                     break
                 checks.excused(self)
-                self.mend()
+                await self.mend()
             await asyncio.sleep(self.case.pauses[number])
         await self.quiet()
         checks.in_the_end(self)
@@ -79,9 +81,10 @@ class Theatre:
         await asyncio.sleep(500.0)
         await self.fleet.settled()
 
-    def mend(self) -> None:
-        """Do what a person does before the next start, where a guard asks for it."""
+    async def mend(self) -> None:
+        """Do what a person does before the next start, where a guard asks for it: wait for a lock, mend a node."""
         self.mended = True
+        await asyncio.sleep(_LOCK_SECONDS)
         for node in self.fleet.nodes.values():
             node.faults, node.spec.clock_skew = Faults(), 0.0
 
@@ -93,10 +96,9 @@ class Theatre:
     async def start(self, faults: tuple[Fault, ...]) -> Process:
         """Start the tool once."""
         process = Process(fleet=self.fleet, loop=self.loop, state=self.state, faults=faults, watch=self.watch)
-        before, history = snapshot(self.fleet), {name: len(node.history) for name, node in self.fleet.nodes.items()}
         begun: list[Plan] = []
         plans: list[Plan] = []
-        start = Start(code=None, met=frozenset(), before=before)
+        start = Start(code=None, met=frozenset(), before=snapshot(self.fleet))
         self.starts.append(start)
         with written_by(process.write):
             try:
@@ -107,6 +109,9 @@ class Theatre:
                 start.error = error
                 self.said.append(f"{error.message} {error.hint}")
         start.met = frozenset(process.met)
+        start.unproven = frozenset(
+            (op.server, op.what.split()[0]) for fault, op in process.hits if fault.kind == "lie" and op.starts
+        )
         start.plan = plans[-1] if plans else None
         if start.made is not None or start.error is not None:
             start.code = _code(start, begun=bool(begun))
@@ -116,7 +121,6 @@ class Theatre:
                 {refusal.guard for refusal in start.plan.refusals if refusal.guard in told} if start.plan else ()
             ) or frozenset({start.error.reason})
         start.changes = tuple(op.what for op in process.ops if op.changes)
-        del history
         await self.quiet_soon()
         start.after = snapshot(self.fleet)
         self._show(start)
@@ -131,14 +135,7 @@ class Theatre:
         """Run until the end, or until the process is killed: then nothing of it goes on. Raises Killed."""
         own = asyncio.all_tasks()
         ports = Ports(reader=opener(process), writer=opener(process), probe=process.probe, clock=self.loop.clock)
-        options = ApplyOptions(
-            state_dir=self.state,
-            rollback=self.case.rollback,
-            allow=ALLOW if self.case.setting.database == "aged" else (),
-        )
-        work = asyncio.ensure_future(
-            apply(self.stage.inventory, ports, talk, now=self.loop.clock(), stop=process.stop, options=options)
-        )
+        work = asyncio.ensure_future(self.work(process, ports, talk))
         death = asyncio.ensure_future(process.died.wait())
         await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
         death.cancel()
@@ -149,6 +146,15 @@ class Theatre:
                 task.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
         raise Killed
+
+    def work(self, process: Process, ports: Ports, talk: Talk) -> Coroutine[Any, Any, ApplyResult]:
+        """Return what a start does."""
+        options = ApplyOptions(
+            state_dir=self.state,
+            rollback=self.case.rollback,
+            allow=ALLOW if self.case.setting.database == "aged" else (),
+        )
+        return apply(self.stage.inventory, ports, talk, now=self.loop.clock(), stop=process.stop, options=options)
 
     def _rising(self) -> set[asyncio.Task[None]]:
         services = (service for node in self.fleet.nodes.values() for service in node.machine.services.values())
