@@ -96,7 +96,7 @@ def locked(state_dir: Path, fleet: str) -> Iterator[None]:
     except OSError as error:
         raise _unkept(path, error) from error
     if lock is None:
-        raise _held(fleet, read_record(state_dir, fleet))
+        raise held_by_a_process(fleet, read_record(state_dir, fleet))
     try:
         yield
     finally:
@@ -205,7 +205,8 @@ def _locked(path: Path, *, seconds: float) -> BaseFileLock | None:
     return lock
 
 
-def _held(fleet: str, record: Record | None) -> LockHeld:
+def held_by_a_process(fleet: str, record: Record | None) -> LockHeld:
+    """Say who holds a fleet on this machine, and what to do."""
     hint = "wait for its end, or press Ctrl-C there; cmscert lock list shows who it is"
     if record is None or record.ended:
         return LockHeld(f"nothing was changed: another process of this machine is changing {fleet}", hint=hint)

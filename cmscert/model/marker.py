@@ -55,6 +55,17 @@ class Marker:
     state: State = "held"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLock:
+    """A lock file on a server. ``marker``: None when it cannot be read, and ``why``. ``expired``: it counts no more."""
+
+    server: str
+    file: str
+    marker: Marker | None
+    why: str | None = None
+    expired: bool = False
+
+
 def marker_name(run: str) -> str:
     """Name the lock file of a run."""
     return f"cmscert-lock-{run}.crt"

@@ -217,7 +217,7 @@ class _Look:
             matches=matches.result(),
             served=worst_of(shown.result(), _bound_leaves(first.screens, contents)),
             database=first.database,
-            markers=markers.result(),
+            markers=tuple(markers.result().values()),
         )
 
     async def _more(

@@ -9,6 +9,7 @@ from cmscert.model.events import Outcome
 from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.model.results import RenewState
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
+from cmscert.reports.locks import LOCKS_FORMAT
 from cmscert.reports.plan_document import Document
 from cmscert.reports.renewal import RENEW_FORMAT
 from cmscert.reports.runs_document import RUNS_FORMAT
@@ -339,6 +340,23 @@ STATUS = _record(
         )
     ),
 )
+HOLDER = {"fleet": TEXT, "owner": MAYBE, "machine": MAYBE, "run": MAYBE, "command": MAYBE, "since": _either(MOMENT)}
+NODE_LOCK = _record(
+    server=TEXT,
+    file=TEXT,
+    state=_one_of("held", "expired", "unreadable"),
+    why=MAYBE,
+    **{**HOLDER, "fleet": MAYBE},
+    until=_either(MOMENT),
+)
+LOCKS = _record(
+    format={"const": LOCKS_FORMAT},
+    locks=_several(_record(**HOLDER, state=_one_of("held", "dead", "left"), pid=_either(COUNT))),
+    servers=_either(_several(NODE_LOCK)),
+    unread=UNREAD,
+    released=TEXTS,
+    removed=_several(NODE_LOCK),
+)
 ERROR = _record(
     format={"const": ERROR_FORMAT},
     code=COUNT,
@@ -357,6 +375,7 @@ TITLES = {
     "status": ("The result of cmscert status", STATUS),
     "validate": ("The result of cmscert validate", VALIDATE),
     "renew": ("The result of cmscert renew", RENEW),
+    "locks": ("The result of cmscert lock", LOCKS),
     "error": ("Why there is no result", ERROR),
 }
 
