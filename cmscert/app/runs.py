@@ -9,7 +9,7 @@ from cmscert.app.plan import STATE
 from cmscert.app.plan_file import load_plan
 from cmscert.apply.journal import PLAN_FILE
 from cmscert.apply.lock import all_locks
-from cmscert.apply.runs import RunRecord, find_run, list_runs
+from cmscert.apply.runs import RunRecord, count_runs, find_run, list_runs
 from cmscert.errors import Fault, InputError
 from cmscert.model.plan import Plan
 
@@ -57,11 +57,9 @@ def state_dir_for(state_dir: Path | None, inventory: Path | None, *, working: Pa
 
 def runs(state_dir: Path, *, fleet: str | None = None, limit: int) -> RunsResult:
     """Read the newest runs, at most ``limit``. Raises InputError when the directory cannot be read."""
-    found = list_runs(state_dir, fleet=fleet, newest=limit + 1)
-    if len(found) > limit:
-        found = list_runs(state_dir, fleet=fleet)
-    shown = found[::-1][:limit]
-    return RunsResult(runs=shown, more=len(found) - len(shown), live=_live(state_dir, shown))
+    shown = list_runs(state_dir, fleet=fleet, newest=limit)[::-1]
+    more = count_runs(state_dir, fleet=fleet) - len(shown) if len(shown) == limit else 0
+    return RunsResult(runs=shown, more=more, live=_live(state_dir, shown))
 
 
 def run_detail(state_dir: Path, name: str) -> RunDetail:

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -33,6 +34,9 @@ LONGEST_LINE = 16 << 20
 """Bytes; an answer is cut at a fraction of that before it gets here."""
 
 _SUM = 16
+_TAIL = 64 << 10
+"""Bytes in which an end is looked for; only one that names more commands to type than anybody would is longer."""
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _Part = Literal["header", "event"]
 
@@ -181,6 +185,22 @@ def scan_journal(path: Path) -> JournalView:
     except OSError as error:
         fault = _fault(path, None, f"the journal cannot be read: {error.strerror or error}")
     return JournalView(header=header, events=tuple(events), torn=torn, fault=fault)
+
+
+def peek_journal(path: Path) -> JournalView:
+    """Read the header, and the last event where that ends the run: enough to tell which of many journals matter.
+
+    Nothing in between is looked at, so a damaged journal can pass. ``torn`` and ``fault`` are never set.
+    """
+    header: Mapping[str, object] = {}
+    ends: tuple[Event, ...] = ()
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError), open_regular(path) as file:
+        header = _parse(0, file.readline(LONGEST_LINE))[1]
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        last = file.read(_TAIL).rstrip(b"\n").rpartition(b"\n")[2] + b"\n"
+        event = from_json(_parse(int(json.loads(last)["n"]), last)[1])
+        ends = (event,) if event.kind == "run-ended" else ()
+    return JournalView(header=header, events=ends, torn=False)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:

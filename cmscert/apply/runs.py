@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cmscert.apply.disk import sync_folder
-from cmscert.apply.journal import JOURNAL_FILE, RUN_ID, RUNS, scan_journal
+from cmscert.apply.journal import JOURNAL_FILE, RUN_ID, RUNS, peek_journal, scan_journal
 from cmscert.apply.settled import settled_by
 from cmscert.errors import Fault, InputError, JournalError
 from cmscert.model.events import Event, RunEnded, RunStarted
@@ -155,18 +155,33 @@ def prune(
     aware UTC. Raises JournalError when a directory cannot be removed, InputError when they cannot be read.
     """
     _sweep(state_dir / RUNS, now)
-    records = list_runs(state_dir, fleet=fleet)
-    taken_back = {record.text("rolls_back") for record in records if record.result == "applied"}
+    runs = _glanced(state_dir, fleet)
+    taken_back = {run.text("rolls_back") for run in runs if run.result == "applied"}
+    since = now - timedelta(days=keep_days)
     gone: list[str] = []
-    for number, record in enumerate(records):
-        last = record.ended or record.started
-        if last is None or record.fault is not None or record.id in live:
+    for number, run in enumerate(runs):
+        beyond = len(runs) - number > keep_count
+        if run.id in live or not (beyond or run.ended is None or run.ended < since):
             continue
+        record = read_run(run.folder)
+        last = record.ended or record.started
         over = record.result not in LEAVES or record.settled is not None or record.id in taken_back
-        if over and (last < now - timedelta(days=keep_days) or len(records) - number > keep_count):
+        if over and record.fault is None and last is not None and (beyond or last < since):
             _remove(record.folder)
             gone.append(record.id)
     return tuple(gone)
+
+
+def count_runs(state_dir: Path, *, fleet: str | None = None) -> int:
+    """Count the runs of a state directory, or those of a fleet. Raises InputError when it cannot be read."""
+    return len(_glanced(state_dir, fleet)) if fleet is not None else len(run_folders(state_dir))
+
+
+def _glanced(state_dir: Path, fleet: str | None) -> list[RunRecord]:
+    """Return every run with its header and its end alone, oldest first: journals of years are not read for that."""
+    found = ((folder, peek_journal(folder / JOURNAL_FILE)) for folder in run_folders(state_dir))
+    runs = (RunRecord(id=folder.name, folder=folder, header=view.header, events=view.events) for folder, view in found)
+    return [run for run in runs if fleet is None or run.fleet == fleet]
 
 
 def run_folders(state_dir: Path) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmscert.apply.events import from_json, to_json
-from cmscert.apply.journal import Journal, read_journal, scan_journal
+from cmscert.apply.journal import Journal, peek_journal, read_journal, scan_journal
 from cmscert.errors import InputError, JournalError
 from cmscert.model.events import (
     Asked,
@@ -176,6 +176,26 @@ def test_anything_at_all_can_be_read(tmp_path: Path, content: bytes) -> None:
     view = scan_journal(tmp_path / "any.jsonl")
     assert view.events == ()
     assert bool(content) == (view.torn or view.fault is not None)
+
+
+def test_a_glance_sees_the_header_and_the_end(tmp_path: Path) -> None:
+    """How a run ended is seen without reading all of it; one that did not, and what is damaged there, has no end."""
+    path = written(tmp_path, *EVENTS)
+    whole = path.read_bytes()
+    view = peek_journal(path)
+    assert (view.header, view.events) == ({"user": "me"}, EVENTS[-1:])
+    for bent, header in (
+        (whole[:-1], {"user": "me"}),
+        (whole[: whole.rindex(b'{"n"')], {"user": "me"}),
+        (whole.replace(b'"why":"core1"', b'"why":"core2"'), {"user": "me"}),
+        (whole.replace(b'"me"', b'"you"'), {}),
+        (b"", {}),
+        (whole + b"[]\n", {"user": "me"}),
+    ):
+        path.write_bytes(bent)
+        ended = bent == whole[:-1]
+        assert (peek_journal(path).header, peek_journal(path).events) == (header, EVENTS[-1:] if ended else ())
+    assert peek_journal(tmp_path / "no").events == ()
 
 
 def test_the_state_before_is_kept(tmp_path: Path) -> None:
