@@ -18,6 +18,9 @@ from cmscert.transport.session import Sink
 FILE_LIMIT = 1 << 20
 """Bytes of one file (1 MiB)."""
 
+FETCH_LIMIT = 16 << 30
+"""Bytes of a file that is handed on: a backup without end would fill the disk of whoever fetches it."""
+
 NAMES_LIMIT = 20_000
 NAME_BYTES = 255
 READS_AT_ONCE = 8
@@ -74,8 +77,10 @@ class Store:
 
         def took(part: bytes) -> None:
             nonlocal came
-            take(part)
             came += len(part)
+            if start + came > FETCH_LIMIT:
+                raise StoreRefused(self._server, f"{name} is larger than {FETCH_LIMIT >> 30} GiB and was not fetched")
+            take(part)
 
         return await self._run(f"fetching {name}", lambda sftp: _fetch(sftp, path, took, start), lambda: came)
 
@@ -240,12 +245,16 @@ async def _names(sftp: asyncssh.SFTPClient) -> list[bytes]:
 
 
 async def _names_in(sftp: asyncssh.SFTPClient, folder: bytes) -> list[bytes]:
+    """Keep the names that a file of ours could have; folders and names of a megabyte count, too, towards the limit."""
     found: list[bytes] = []
+    count = 0
     async for entry in sftp.scandir(folder):
-        if entry.attrs.type != FILEXFER_TYPE_DIRECTORY:
-            found.append(bytes(entry.filename) if isinstance(entry.filename, bytes) else entry.filename.encode())
-        if len(found) > NAMES_LIMIT:
+        count += 1
+        if count > NAMES_LIMIT:
             raise asyncssh.SFTPBadMessage("too many names")
+        name = entry.filename if isinstance(entry.filename, bytes) else entry.filename.encode()
+        if entry.attrs.type != FILEXFER_TYPE_DIRECTORY and len(name) <= NAME_BYTES:
+            found.append(name)
     return found
 
 
