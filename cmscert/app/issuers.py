@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from cmscert.app.supplies import ca_certificates
+from cmscert.app.supplies import ca_file
 from cmscert.errors import NodeError
 from cmscert.inventory.outline import (
     CmsCaIssuer,
@@ -21,7 +21,6 @@ from cmscert.issue.issuers import Issuer
 from cmscert.issue.store import Store
 from cmscert.model.login import SecretRef
 from cmscert.model.secret import Secret
-from cmscert.pki.keys import read_key
 from cmscert.transport.session import WriteSession
 
 
@@ -66,15 +65,13 @@ def issuer_of(name: str, outline: Outline, store: Store, session: Callable[[str]
 
 
 def _local_ca(declared: LocalCaIssuer, outline: Outline) -> Issuer:
-    certificate, *above = ca_certificates(declared)
-    passphrase = _passphrase(declared.passphrase, outline)
-    content = resolve_bytes(declared.key, folder=outline.folder).reveal()
-    key = read_key(content, file=f"the key of issuer {declared.name}", passphrase=passphrase)
-    return local_ca.LocalCa(
-        name=declared.name,
-        certificate=certificate,
-        key=key,
-        chain=tuple(above),
+    return local_ca.load_local_ca(
+        declared.name,
+        certificate=ca_file(declared),
+        key=resolve_bytes(declared.key, folder=outline.folder).reveal(),
+        certificate_file=str(declared.certificate),
+        key_file=f"the key of issuer {declared.name}",
+        passphrase=_passphrase(declared.passphrase, outline),
         lifetime=timedelta(days=declared.days),
     )
 

@@ -26,9 +26,11 @@ from cmscert.inventory.load import read_bundles
 from cmscert.inventory.outline import CertificateOutline, CmsCaIssuer, Outline
 from cmscert.inventory.supplies import Use
 from cmscert.issue.checking import Accepted, obtain
-from cmscert.issue.device import device_request, make_on_node
+from cmscert.issue.device import make_on_node
+from cmscert.issue.directory import DirectoryIssuer
 from cmscert.issue.issuers import Asked, Issuer, Outstanding, Profile
 from cmscert.issue.store import Pending, Store, Stored
+from cmscert.mmp.csr import request_for
 from cmscert.model.desired import WantedServer
 from cmscert.model.results import RenewReport, RenewRow, RenewState
 from cmscert.pki.certificate import Certificate
@@ -263,14 +265,17 @@ class _Asking:
             when = f"{record.failures.next:%Y-%m-%d %H:%M} UTC"
             return self._row(need, "put-off", f"{waits_for(record, need.outline)}; next try at {when}")
         try:
-            pending = await self._pending(need)
-            answer = await obtain(issuer, self._asked(need, pending), clock=self.ports.clock)
+            asked = self._asked(need, await self._pending(need))
+            answer = await obtain(issuer, asked, clock=self.ports.clock)
         except (IssuerError, InputError, NodeError) as error:
             return self._failed(need, error)
         if isinstance(answer, Outstanding):
             self.store.remember(*need.use, answer.memo)
             return self._row(need, "waiting", answer.why, notes=answer.notes)
-        return self._accepted(need, answer)
+        row = self._accepted(need, answer)
+        if isinstance(issuer, DirectoryIssuer):
+            issuer.withdraw(asked)
+        return row
 
     def _accepted(self, need: _Need, answer: Accepted) -> RenewRow:
         stored = self.store.accept(*need.use, answer.chain, issuer=need.outline.issuer or "", at=self.now)
@@ -306,12 +311,10 @@ class _Asking:
         if need.asks_a_server:
             assert need.use[1] is not None  # noqa: S101 - validate refuses a shared certificate with a key on a server
             basename = device_basename(outline.name, self.now, mark())
-            request = device_request(
-                basename, common_name=outline.common_name, sans=outline.sans, attributes=attributes
-            )
+            request = request_for(basename, common_name=outline.common_name, sans=outline.sans, attributes=attributes)
             made = await make_on_node(self.sessions(need.use[1]), request, self._wanted(need, None), sleep=self.sleep)
             return self.store.put_pending(*need.use, csr=made.csr, device_key=made.key_file, issuer=issuer, at=self.now)
-        key = await asyncio.to_thread(make_key, outline.key_type or "rsa", outline.key_bits or _BITS[outline.key_type])
+        key = await asyncio.to_thread(make_key, outline.key_type or "rsa", outline.key_bits)
         csr = make_request(key, common_name=outline.common_name, sans=outline.sans, attributes=attributes)
         return self.store.put_pending(*need.use, csr=csr, key=key, issuer=issuer, at=self.now)
 
@@ -348,6 +351,3 @@ class _Asking:
             bundle=self.bundles.get(outline.chain or "", ()),
             memo=pending.memo,
         )
-
-
-_BITS = {"rsa": 2048, "ec": 256, None: 2048}

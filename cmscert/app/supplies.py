@@ -72,9 +72,7 @@ class _Shelves:
                 stem = record.waiting.device_key.removesuffix(".key")
                 pending.setdefault(use[1], []).extend(f"{stem}{ending}" for ending in REQUEST_ENDINGS)
         return Supplies(
-            obtained={
-                use: Obtained(chain=each.chain, device_key=each.device_key) for use, each in self.latest.items()
-            },
+            obtained={use: Obtained(chain=each.chain, device_key=each.device_key) for use, each in self.latest.items()},
             keys=StoredKeys(
                 tuple(each.spki for each in self.latest.values() if each.device_key is None),
                 lambda: open_store(self.outline, keys=True),
@@ -89,7 +87,7 @@ class _Shelves:
         declared = self.outline.issuers[issuer]
         found: list[Certificate] = []
         if isinstance(declared, LocalCaIssuer):
-            found += ca_certificates(declared)
+            found += read_certificates(ca_file(declared), file=str(declared.certificate))
         known = self.store.issuer(issuer)
         found += known.chain if known is not None else ()
         for stored in self.latest.values():
@@ -98,14 +96,13 @@ class _Shelves:
         return tuple(dict.fromkeys(found))
 
 
-def ca_certificates(issuer: LocalCaIssuer) -> tuple[Certificate, ...]:
-    """Read the certificates of a local CA: its own first. Raises InputError."""
+def ca_file(issuer: LocalCaIssuer) -> bytes:
+    """Read the file with the certificates of a local CA. Raises InputError."""
     try:
-        content = read_regular(issuer.certificate, limit=_LARGEST)
+        return read_regular(issuer.certificate, limit=_LARGEST)
     except Unreadable as error:
         fault = Fault(file=str(issuer.certificate), path=f"issuers.{issuer.name}", message=str(error))
         raise InputError([fault], hint="put the CA's certificate there") from error
-    return read_certificates(content, file=str(issuer.certificate))
 
 
 def waits_for(record: Record, certificate: CertificateOutline) -> str | None:

@@ -10,6 +10,8 @@ from cmscert.inventory.complaints import suggestion
 from cmscert.inventory.fields import is_san
 from cmscert.inventory.forms import CertificateForm, FqdnsOf, ServerForm
 from cmscert.inventory.outline import CertificateOutline, Keys
+from cmscert.mmp.csr import faults, request_for
+from cmscert.pki.generate import key_fault
 
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
 _WORDS = ("fqdn", "name")
@@ -24,13 +26,16 @@ class Certificates:
     checking: Checking
     made: dict[tuple[str, str | None], CertificateOutline] = field(default_factory=dict)
     _per_server: dict[str, bool] = field(default_factory=dict)
+    _templated: dict[str, bool] = field(default_factory=dict)
     _fqdns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _stems: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     def check_all(self) -> None:
         """Note what is wrong with the certificates themselves, used or not."""
         for name, form in self.checking.form.certificates.items():
             keys: Keys = ("certificates", name)
-            self._per_server[name] = self._templates(keys, form)
+            self._templated[name] = self._templates(keys, form)
+            self._per_server[name] = self._templated[name] or form.key.made == "device"
             self._sources(keys, form)
             self._key(keys, form)
             if form.chain is not None:
@@ -45,6 +50,36 @@ class Certificates:
         key = (name, server if self._per_server[name] else None)
         if key not in self.made:
             self.made[key] = self._outline(name, server, form, per_server=key[1] is not None)
+            self._requestable(self.made[key])
+            self._alone(name, server)
+
+    def _alone(self, name: str, server: str) -> None:
+        """A key that a server made never leaves it, so no second server can have the certificate."""
+        if not self._per_server[name] or self._templated[name]:
+            return
+        others = [other for used, other in self.made if used == name and other != server]
+        if others:
+            message = (
+                f"{others[0]} and {server} share this certificate, so its key cannot be made on a server: "
+                "say made: local, or name {fqdn} or {name} in it"
+            )
+            self.checking.add(("certificates", name, "key", "made"), message, reason="key-shared")
+
+    def _requestable(self, outline: CertificateOutline) -> None:
+        """Hold what a server is to be asked for against the rules of ``pki csr``."""
+        if outline.issuer is None:
+            return
+        stem = outline.name if outline.server is None else f"{outline.name}-{outline.server}"
+        twin = self._stems.setdefault(stem, (outline.name, outline.server))
+        if twin != (outline.name, outline.server):
+            message = f"its request would be called {stem}.csr, as that of {twin[0]} is: rename one of them"
+            self.checking.add(outline.keys, message, reason="name-clash", key=True)
+        if outline.key_made != "device":
+            return
+        subject = self.checking.form.subject.model_dump(exclude_none=True)
+        request = request_for("unused", common_name=outline.common_name, sans=outline.sans, attributes=subject)
+        for fault in faults(request):
+            self.checking.add(outline.keys, f"pki csr would refuse it: {fault}", reason="request")
 
     def _outline(self, name: str, server: str, at: ServerForm, *, per_server: bool) -> CertificateOutline:
         form = self.checking.form.certificates[name]
@@ -121,6 +156,10 @@ class Certificates:
         if form.key.made == "device" and form.files is not None:
             message = "a key made on the server has no file: say issuer instead of files"
             self.checking.add((*keys, "key", "made"), message, reason="certificate-source")
+        unmade = key_fault(kind or "rsa", bits) if form.issuer is not None and form.key.made == "local" else None
+        if unmade is not None:
+            self.checking.add((*keys, "key", "bits"), unmade, reason="invalid-value")
+            return
         if kind == "ec" and bits is not None and bits not in _EC_BITS:
             self.checking.add((*keys, "key", "bits"), "EC keys have 256, 384 or 521 bits", reason="invalid-value")
         if kind == "rsa" and bits is not None and bits < _RSA_BITS:

@@ -5,14 +5,14 @@ A basename in use takes its service down at once (the TechNote warns), so the no
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from cmscert.errors import Fault, InputError, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.csr import Request, csr_command, faults
 from cmscert.mmp.replies import is_unknown_command, verdict
-from cmscert.pki.request import WantedRequest, alternative_names, read_request, request_faults
+from cmscert.pki.request import WantedRequest, read_request, request_faults
 from cmscert.transport.session import WriteSession
 
 LOOKS: Final = 20
@@ -25,21 +25,6 @@ class Made:
 
     csr: bytes
     key_file: str
-
-
-def device_request(basename: str, *, common_name: str, sans: tuple[str, ...], attributes: Mapping[str, str]) -> Request:
-    """Return what is asked of the node: the SAN lists the common name ([S17])."""
-    return Request(
-        basename=basename,
-        common_name=common_name,
-        sans=alternative_names(common_name, sans),
-        organisational_unit=attributes.get("OU"),
-        organisation=attributes.get("O"),
-        locality=attributes.get("L"),
-        state=attributes.get("ST"),
-        country=attributes.get("C"),
-        email=attributes.get("emailAddress"),
-    )
 
 
 async def make_on_node(

@@ -7,12 +7,13 @@ CN too, and a basename that is in use takes its service down at once. L and emai
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from cmscert.mmp.grammar import command, fault_of
 from cmscert.model.commands import Command, Effect
+from cmscert.pki.request import alternative_names
 
 LONGEST_BASENAME: Final = 64
 _LONGEST_CN: Final = 64  # the upper bound of X.520
@@ -51,6 +52,24 @@ class Request:
             ("emailAddress", self.email),
         )
         return tuple((name, value) for name, value in named if value is not None)
+
+
+def request_for(basename: str, *, common_name: str, sans: Collection[str], attributes: Mapping[str, str]) -> Request:
+    """Return the request for what an inventory asks for; the SAN lists the common name ([S17]).
+
+    ``attributes``: OU, O, L, ST, C and emailAddress, as far as they are given.
+    """
+    return Request(
+        basename=basename,
+        common_name=common_name,
+        sans=alternative_names(common_name, sans),
+        organisational_unit=attributes.get("OU"),
+        organisation=attributes.get("O"),
+        locality=attributes.get("L"),
+        state=attributes.get("ST"),
+        country=attributes.get("C"),
+        email=attributes.get("emailAddress"),
+    )
 
 
 def basename_malformed(request: Request) -> str | None:

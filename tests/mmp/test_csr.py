@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cmscert.mmp.csr import RULES, Request, csr_command, faults
+from cmscert.mmp.csr import RULES, Request, csr_command, faults, request_for
 from cmscert.model.commands import Effect
 
 
@@ -102,3 +102,24 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     request = Request(basename="a b", common_name="", sans=("x y",), country="GBR")
 
     assert len(faults(request)) == len(RULES)
+
+
+def test_a_request_for_what_an_inventory_asks_for() -> None:
+    """The attributes are those of the inventory, and the names list the common name first."""
+    made = request_for(
+        "node-1",
+        common_name="core1.example.com",
+        sans=("alias.example.com",),
+        attributes={
+            "O": "Example",
+            "OU": "Desk",
+            "L": "Oslo",
+            "ST": "Oslo",
+            "C": "NO",
+            "emailAddress": "a@example.com",
+        },
+    )
+
+    assert made.sans == ("core1.example.com", "alias.example.com")
+    assert [name for name, _ in made.attributes] == ["CN", "OU", "O", "L", "ST", "C", "emailAddress"]
+    assert faults(made) == ()
