@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from cmscert.apply.markers import Board, Seen, Sleep, Terms, contend, mark, renew, withdraw
@@ -12,6 +13,7 @@ from cmscert.errors import LockHeld, NodeError, RefusedError, StalePlan
 from cmscert.model.marker import is_marker
 from cmscert.model.observed import material_like
 from cmscert.observe.asking import together
+from cmscert.observe.markers import read_skew
 
 TICKS = 10
 """Looks at the clock between two renewals: a machine that slept finds out soon."""
@@ -34,7 +36,7 @@ class FleetLock:
         terms: Terms,
         sleep: Sleep,
     ) -> None:
-        self._boards = boards
+        self._boards = dict(boards)
         self._listed = listed
         self._must = must
         self._clock = clock
@@ -118,8 +120,12 @@ class FleetLock:
     async def _renew(self, server: str) -> str | None:
         """Renew on one node. One that does not answer may be starting again: its file is good for a while."""
         began = self._clock()
+        board = self._boards[server]
         try:
-            why = await renew(self._boards[server], torn=server in self._torn)
+            skew = await read_skew(board.session, self._clock)
+            if skew is not None:  # a clock that was set meanwhile
+                board = self._boards[server] = replace(board, skew=skew)
+            why = await renew(board, torn=server in self._torn)
         except NodeError:
             self._torn.add(server)
             return None

@@ -129,7 +129,7 @@ def read_record(state_dir: Path, fleet: str) -> Record | None:
         descriptor = os.open(record_path(state_dir, fleet), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             content = file.read(LARGEST + 1)
-        return _record(json.loads(content[:LARGEST]), fleet)
+        return _record(json.loads(content), fleet) if len(content) <= LARGEST else None
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -38,11 +38,16 @@ async def read_markers(session: ReadSession, listed: Iterable[str]) -> dict[str,
 
 async def look_for_markers(session: ReadSession, clock: Callable[[], datetime]) -> Marks:
     """Read only the lock files of a node, and its time. ``clock``: ours, aware UTC. Raises NodeError."""
-    heard = await Ear(session, clock).hear(DATE)
-    told = read_date(heard.value.reply.text) if isinstance(heard, Known) else heard
-    skew = told.value - heard.value.moment if isinstance(heard, Known) and isinstance(told, Known) else timedelta()
+    skew = await read_skew(session, clock) or timedelta()
     files = await read_markers(session, await session.list_files())
     return Marks(server=session.server, now=clock() + skew, files=files)
+
+
+async def read_skew(session: ReadSession, clock: Callable[[], datetime]) -> timedelta | None:
+    """Ask a node for its time; return how far it is ahead of ours, None when it does not tell ([MEM] ``date``)."""
+    heard = await Ear(session, clock).hear(DATE)
+    told = read_date(heard.value.reply.text) if isinstance(heard, Known) else heard
+    return told.value - heard.value.moment if isinstance(heard, Known) and isinstance(told, Known) else None
 
 
 async def _read(session: ReadSession, name: str) -> Known[Marker] | Unread | None:
