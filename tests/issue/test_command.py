@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cmscert.errors import IssuerError
-from cmscert.issue import command
+from cmscert.issue import programs
 from cmscert.issue.checking import check_issued
 from cmscert.issue.command import CommandIssuer
 from cmscert.issue.issuers import Asked, Issued
@@ -114,7 +114,7 @@ async def test_environment(program: Program, asked: Asked, tmp_path: Path, monke
     assert [value for name, value in told.items() if name == "VAULT_TOKEN"] == ["s.1234"]
     assert told["LANG"] == "C.UTF-8"
     assert "CMS_PASSWORD" not in told
-    assert set(told) <= {*command.PASSED_ON, "VAULT_TOKEN", "__CF_USER_TEXT_ENCODING"}
+    assert set(told) <= {*programs.PASSED_ON, "VAULT_TOKEN", "__CF_USER_TEXT_ENCODING"}
 
 
 @pytest.mark.parametrize(
