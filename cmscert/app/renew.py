@@ -239,10 +239,21 @@ class _Asking:
     async def all(self, needs: list[_Need]) -> dict[Use, RenewRow]:
         """Ask every issuer at once, and each of them for a few certificates at a time."""
         by_issuer: dict[str, list[_Need]] = {}
+        put_off = {need.use: row for need in needs if (row := self._put_off(need)) is not None}
         for need in needs:
-            by_issuer.setdefault(need.outline.issuer or "", []).append(need)
+            if need.use not in put_off:
+                by_issuer.setdefault(need.outline.issuer or "", []).append(need)
         rows = await asyncio.gather(*(self._of_issuer(name, found) for name, found in by_issuer.items()))
-        return {use: row for found in rows for use, row in found.items()}
+        return {use: row for found in (put_off, *rows) for use, row in found.items()}
+
+    def _put_off(self, need: _Need) -> RenewRow | None:
+        """Leave alone what failed a short while ago, unless validity is at risk."""
+        record = self.store.record(*need.use)
+        risky = at_risk(need.held, self.outline.policy.renew_when, self.now)
+        if record.failures is None or self.now >= record.failures.next or self.again or risky:
+            return None
+        when = f"{record.failures.next:%Y-%m-%d %H:%M} UTC"
+        return self._row(need, "put-off", f"{waits_for(record, need.outline)}; next try at {when}")
 
     async def _of_issuer(self, name: str, needs: list[_Need]) -> dict[Use, RenewRow]:
         try:
@@ -259,11 +270,6 @@ class _Asking:
         return {need.use: row for need, row in zip(needs, rows, strict=True)}
 
     async def _one(self, issuer: Issuer, need: _Need) -> RenewRow:
-        record = self.store.record(*need.use)
-        risky = at_risk(need.held, self.outline.policy.renew_when, self.now)
-        if record.failures is not None and self.now < record.failures.next and not self.again and not risky:
-            when = f"{record.failures.next:%Y-%m-%d %H:%M} UTC"
-            return self._row(need, "put-off", f"{waits_for(record, need.outline)}; next try at {when}")
         try:
             asked = self._asked(need, await self._pending(need))
             answer = await obtain(issuer, asked, clock=self.ports.clock)

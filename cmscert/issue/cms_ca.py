@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ class CmsCa:
     common_name: str
     session: WriteSession = field(repr=False)
     mark: Callable[[], str] = field(repr=False)
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def obtain(self, asked: Asked) -> Issued:
         """Put the request beside the CA, let it sign, fetch the certificate, and take both away again.
@@ -35,7 +37,8 @@ class CmsCa:
         Raises IssuerError.
         """
         try:
-            ca = await self._authority(asked)
+            async with self._one:  # of two questions at once, one makes the CA
+                ca = await self._authority(asked)
             return Issued(chain=(*await self._signed(asked), *ca))
         except NodeError as error:
             raise asked.fault(self.name, error.message, hint=error.hint) from error

@@ -1,0 +1,434 @@
+"""``renew``: requests, issuers, the store, and what fails without holding anything else up. Servers are in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cmscert.app.ports import Ports
+from cmscert.app.renew import RenewOptions, renew
+from cmscert.app.supplies import open_store
+from cmscert.cli.commands.renew import code_of
+from cmscert.errors import InputError, LockHeld, SecretError, Unreachable
+from cmscert.inventory.load import load
+from cmscert.lab.fleet import LabFleet
+from cmscert.lab.spec import NodeSpec
+from cmscert.model.login import Login
+from cmscert.model.results import RenewReport, RenewRow
+from cmscert.pki.keys import read_key
+from cmscert.pki.pem import to_pem
+from cmscert.pki.request import read_request
+from cmscert.testing.ca import ThrowAwayCa
+from cmscert.testing.inventories import SMALL, Folder
+from cmscert.testing.lab_session import LabSession, Trouble, Wire
+
+NOW = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
+YEAR = timedelta(days=365)
+BASE = (
+    SMALL.replace('files: {certificate: "pki/{name}.crt", key: "pki/{name}.key"}', "issuer: lab")
+    .replace(
+        "roles:\n",
+        "  shared: {common_name: cms.example.com, sans: [{fqdns_of: core}], chain: corp, issuer: people}\nroles:\n",
+        1,
+    )
+    .replace("    webadmin:", "    callbridge: {certificate: shared, bundle: corp}\n    webadmin:")
+    .replace(
+        "servers:\n",
+        "store: {path: store, passphrase: {env: STORE_PASSPHRASE}}\n"
+        "subject: {O: Example Ltd, C: GB}\n"
+        "issuers:\n"
+        "  lab: {type: local_ca, certificate: pki/issuing-ca.crt, key: {file: pki/issuing-ca.key}, days: 90}\n"
+        "  people: {type: directory, requests: csr, certificates: signed}\n"
+        "servers:\n",
+    )
+)
+DEVICE = BASE.replace("    issuer: lab", "    issuer: lab\n    key: {made: device}")
+CMS_CA = BASE.replace(
+    "  lab: {type: local_ca, certificate: pki/issuing-ca.crt, key: {file: pki/issuing-ca.key}, days: 90}",
+    "  lab: {type: cms_ca, server: core2, basename: ownca, common_name: example.com}",
+).replace("    chain: corp\n    issuer: lab", "    issuer: lab")
+
+
+@dataclass
+class Scene:
+    """An inventory with its CA, and two servers in memory. ``away``: servers that cannot be reached."""
+
+    folder: Folder
+    ca: ThrowAwayCa
+    lab: LabFleet = field(init=False)
+    wire: Wire = field(default_factory=Wire)
+    away: set[str] = field(default_factory=set)
+    now: datetime = NOW
+
+    def __post_init__(self) -> None:
+        self.lab = LabFleet(
+            [
+                NodeSpec(name=name, hostname=name, address=f"10.0.0.{number}", fqdn=f"{name}.example.com")
+                for number, name in enumerate(("core1", "core2"), start=1)
+            ],
+            plugged=False,
+        )
+
+    @property
+    def ports(self) -> Ports:
+        """Doors to the servers in memory; reading sessions and probes are never asked for."""
+
+        @asynccontextmanager
+        async def writer(login: Login, *_: object) -> AsyncIterator[LabSession]:
+            if login.server in self.away:
+                raise Unreachable(login.server, "no TCP connection", hint="start it")
+            yield LabSession(node=self.lab.node(login.server), wire=self.wire)
+
+        def never(*_: object) -> None:
+            raise AssertionError("renew neither reads through other sessions nor probes")
+
+        return Ports(reader=never, writer=writer, probe=never, clock=lambda: self.now)  # type: ignore[arg-type]  # doors
+
+    async def renew(self, **options: object) -> RenewReport:
+        """Renew, without waiting for real."""
+        return await renew(
+            self.folder.inventory,
+            self.ports,
+            now=self.now,
+            options=RenewOptions(**options),  # type: ignore[arg-type]  # a test names options
+            sleep=lambda _seconds: asyncio.sleep(0),
+        )
+
+    def sign(self, name: str = "shared", **wishes: object) -> None:
+        """Sign a request of the folder, as people do, under a file name of their own."""
+        request = read_request((self.folder.path / f"csr/{name}.csr").read_bytes(), file="csr")
+        made = self.ca.issue(
+            request.common_name,
+            request.sans,
+            key=request_key(request.der),  # type: ignore[arg-type]  # a public key will do
+            **{"not_before": self.now - timedelta(days=1), "not_after": self.now + YEAR, **wishes},  # type: ignore[arg-type]
+        )
+        (self.folder.path / "signed/back from the CA.pem").write_bytes(to_pem((made.certificate,)))
+
+
+def request_key(der: bytes) -> object:
+    """Return something that stands for a key pair of which only the public half is there."""
+    from cryptography import x509
+
+    class Half:
+        def public_key(self) -> object:
+            return x509.load_der_x509_csr(der).public_key()
+
+    return Half()
+
+
+def rows(report: RenewReport) -> dict[str, RenewRow]:
+    """Return the rows by certificate and server."""
+    return {row.certificate if row.server is None else f"{row.certificate}/{row.server}": row for row in report.rows}
+
+
+def states(report: RenewReport) -> dict[str, str]:
+    """Return how each certificate came out."""
+    return {name: row.state for name, row in rows(report).items()}
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
+    """Set an inventory up, with the CA that it names."""
+    monkeypatch.setenv("STORE_PASSPHRASE", "correct horse")
+    monkeypatch.setenv("CMS_PASSWORD", "lab")
+
+    def make(text: str = BASE) -> Scene:
+        folder = Folder(tmp_path).write(text).mint()
+        ca = folder.cas["corp"]
+        (tmp_path / "known_hosts").write_text("")
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        pem = ca.key_pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / "pki/issuing-ca.key").write_bytes(pem)
+        return Scene(folder, ca)
+
+    return make
+
+
+MakeScene = Callable[..., Scene]
+
+
+async def test_what_is_missing_is_obtained(scene: MakeScene) -> None:
+    """A local CA signs at once; what people sign is waited for, and asked for once."""
+    stage = scene()
+    first = await stage.renew()
+    request = (stage.folder.path / "csr/shared.csr").read_bytes()
+    second = await stage.renew()
+
+    assert states(first) == {"node/core1": "issued", "node/core2": "issued", "shared": "waiting"}
+    assert states(second) == {"node/core1": "fresh", "node/core2": "fresh", "shared": "waiting"}
+    assert (stage.folder.path / "csr/shared.csr").read_bytes() == request
+    assert "sign csr/shared.csr and put it into signed" in str(rows(first)["shared"].why)
+    assert (code_of(first), code_of(second)) == (10, 10)
+    assert rows(first)["node/core1"].not_after == NOW - timedelta(minutes=10) + timedelta(days=90, seconds=-1)
+
+
+async def test_a_signed_request_is_picked_up_under_any_name(scene: MakeScene) -> None:
+    """What people put into the folder is known by its key; the request is withdrawn, and the material complete."""
+    stage = scene()
+    await stage.renew()
+    stage.sign()
+    report = await stage.renew()
+
+    assert states(report)["shared"] == "issued"
+    assert code_of(report) == 0
+    assert not (stage.folder.path / "csr/shared.csr").exists()
+
+    from cmscert.app.supplies import supplies_of
+
+    loaded = load(stage.folder.inventory, now=NOW, supply=supplies_of)
+    material = next(
+        slot.material  # type: ignore[union-attr]  # an identity
+        for slot in loaded.desired.server("core1").slots
+        if slot.slot == "callbridge"
+    )
+    assert loaded.desired.awaited == ()
+    assert material.full_chain[1:] == stage.ca.bundle
+    assert loaded.keys[material.spki].spki_sha256 == material.spki
+
+
+async def test_nothing_due_needs_no_secret(scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hourly run that has nothing to do opens no key, takes no lock and reaches no server."""
+    stage = scene()
+    await stage.renew()
+    stage.sign()
+    await stage.renew()
+    monkeypatch.delenv("STORE_PASSPHRASE")
+    stage.away = {"core1", "core2"}
+    report = await stage.renew()
+
+    assert set(states(report).values()) == {"fresh"}
+    assert code_of(report) == 0
+
+
+async def test_a_rehearsal_asks_nobody(scene: MakeScene) -> None:
+    """With ``rehearse`` what is due is told, and nothing is written."""
+    stage = scene()
+    report = await stage.renew(rehearse=True)
+
+    assert set(states(report).values()) == {"due"}
+    assert {row.why for row in report.rows} == {"there is none yet"}
+    assert not (stage.folder.path / "store").exists()
+    assert not (stage.folder.path / "csr").exists()
+
+
+async def test_a_selection_narrows(scene: MakeScene) -> None:
+    """Servers, services and certificates can be chosen, and what is no selector is refused."""
+    stage = scene()
+
+    assert set(states(await stage.renew(select=("server=core1", "service=webadmin"), rehearse=True))) == {"node/core1"}
+    assert set(states(await stage.renew(select=("certificate=shared",), rehearse=True))) == {"shared"}
+    assert set(states(await stage.renew(select=("label.site=oslo",), rehearse=True))) == set()
+    with pytest.raises(InputError, match="no selector"):
+        await stage.renew(select=("core1",))
+
+
+async def test_it_is_renewed_before_it_hurts(scene: MakeScene) -> None:
+    """At a third of its life left a certificate is obtained anew with a new key, and the old one is kept a while."""
+    stage = scene()
+    before = rows(await stage.renew(select=("server=core1", "service=webadmin")))["node/core1"]
+    old = open_store(stage.folder.outline(), keys=False).latest("node", "core1")
+    assert before.due_at is not None
+    stage.now = before.due_at - timedelta(seconds=1)
+    early = await stage.renew(select=("server=core1", "service=webadmin"))
+    stage.now = before.due_at
+    late = await stage.renew(select=("server=core1", "service=webadmin"))
+    found = open_store(stage.folder.outline(), keys=False).revisions("node", "core1")
+
+    assert (states(early), states(late)) == ({"node/core1": "fresh"}, {"node/core1": "issued"})
+    assert found[1] == old
+    assert found[0].spki != found[1].spki
+    assert str(rows(late)["node/core1"].why).startswith("due since 2027-01-22: expires in 29 days")
+
+
+async def test_again_asks_for_what_is_fresh(scene: MakeScene) -> None:
+    """A key that leaked is replaced at once."""
+    stage = scene()
+    await stage.renew(select=("certificate=node",))
+    report = await stage.renew(select=("certificate=node", "server=core1"), again=True)
+
+    assert states(report) == {"node/core1": "issued"}
+    assert rows(report)["node/core1"].why == "asked for once more"
+
+
+async def test_a_key_made_on_the_server_stays_there(scene: MakeScene) -> None:
+    """The server makes the key under a name never used there; the request says all that the inventory says."""
+    stage = scene(DEVICE)
+    report = await stage.renew(select=("certificate=node",))
+    stored = open_store(stage.folder.outline(), keys=True).latest("node", "core1")
+    assert stored is not None
+    node = stage.lab.node("core1")
+    key = str(stored.device_key)
+
+    assert states(report) == {"node/core1": "issued", "node/core2": "issued"}
+    assert key.startswith("node-20261123-")
+    assert read_key(bytes(node.files[key]), file=key).spki_sha256 == stored.spki
+    assert not list((stage.folder.path / "store/material").glob("keys/*"))
+    typed = stage.wire.sent[0][1]
+    assert typed.startswith(f"pki csr {key.removesuffix('.key')} CN:core1.example.com")
+    assert all(part in typed for part in ("Example Ltd", "C:GB", "subjectAltName:core1.example.com"))
+
+
+async def test_a_server_that_is_away_holds_nobody_up(scene: MakeScene) -> None:
+    """The others get their certificates; the one that is away is told, and heard of because it has none."""
+    stage = scene(DEVICE)
+    stage.away = {"core1"}
+    report = await stage.renew(select=("certificate=node",))
+
+    assert states(report) == {"node/core1": "failed", "node/core2": "issued"}
+    assert rows(report)["node/core1"].notes == ("start it",)
+    assert code_of(report) == 4
+
+
+async def test_what_failed_is_tried_again_later(scene: MakeScene, tmp_path: Path) -> None:
+    """While there is time a failing issuer is left alone for a while, and is no alarm; ``again`` does not wait."""
+    stage = scene()
+    only = {"select": ("certificate=node", "server=core1")}
+    first = rows(await stage.renew(**only))["node/core1"]
+    assert first.due_at is not None
+    assert first.not_after is not None
+    (tmp_path / "pki/issuing-ca.key").rename(tmp_path / "pki/away.key")
+    stage.now = first.due_at
+    failed = await stage.renew(**only)
+    put_off = await stage.renew(**only)
+    again = await stage.renew(**only, again=True)
+    stage.now = first.not_after - timedelta(days=14)
+    loud = await stage.renew(**only)
+
+    assert (states(failed), code_of(failed)) == ({"node/core1": "failed"}, 0)
+    assert (states(put_off), code_of(put_off)) == ({"node/core1": "put-off"}, 0)
+    assert "next try at 2027-01-22 12:04 UTC" in str(rows(put_off)["node/core1"].why)
+    assert states(again) == {"node/core1": "failed"}
+    assert (states(loud), code_of(loud)) == ({"node/core1": "failed"}, 4)
+    (tmp_path / "pki/away.key").rename(tmp_path / "pki/issuing-ca.key")
+    assert states(await stage.renew(**only)) == {"node/core1": "issued"}
+    assert open_store(stage.folder.outline(), keys=False).failures("node", "core1") is None
+
+
+async def test_the_ca_built_into_cms_signs(scene: MakeScene) -> None:
+    """The CA is made when it is not there, signs what other servers need, and nothing of the asking stays."""
+    stage = scene(CMS_CA)
+    stage.now = datetime.now(UTC)  # the lab signs by the real clock
+    report = await stage.renew(select=("certificate=node",))
+    again = await stage.renew(select=("certificate=node",), again=True)
+    stored = open_store(stage.folder.outline(), keys=False).latest("node", "core1")
+    assert stored is not None
+
+    assert states(report) == states(again) == {"node/core1": "issued", "node/core2": "issued"}
+    assert [line.split()[1] for _, line in stage.wire.sent if line.startswith("pki")].count("selfsigned") == 1
+    assert sorted(stage.lab.node("core2").files) == ["ownca.crt", "ownca.key"]
+    assert stored.chain[-1].common_name == "example.com"
+    assert stage.lab.node("core1").files == {}
+
+
+async def test_half_a_ca_is_not_made_over(scene: MakeScene) -> None:
+    """A CA of which only the key is left is a fault that a person mends."""
+    stage = scene(CMS_CA)
+    stage.now = datetime.now(UTC)  # the lab signs by the real clock
+    stage.lab.node("core2").files["ownca.key"] = b"kept"
+    report = await stage.renew(select=("certificate=node", "server=core1"))
+
+    assert states(report) == {"node/core1": "failed"}
+    assert "core2 has ownca.key and not the other half of its CA" in str(rows(report)["node/core1"].why)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "text"),
+    [
+        ("pki csr", "failure", "pki csr node-20261123-"),
+        ("pki csr", "lie", "after pki csr"),
+        ("pki csr", "cut-after", "core1"),
+    ],
+)
+async def test_a_server_that_does_not_do_its_part(scene: MakeScene, line: str, kind: str, text: str) -> None:
+    """Whatever goes wrong on a server, its certificate failed, and the next run makes another request."""
+    stage = scene(DEVICE)
+    stage.wire.troubles = [Trouble(line=line, nth=1, kind=kind)]  # type: ignore[arg-type]  # kinds of trouble
+    report = await stage.renew(select=("certificate=node", "server=core1"))
+    stage.wire = Wire()
+
+    assert states(report) == {"node/core1": "failed"}
+    assert text in str(rows(report)["node/core1"].why)
+    assert states(await stage.renew(select=("certificate=node", "server=core1"))) == {"node/core1": "issued"}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"), [("pki sign", "failure"), ("pki selfsigned", "failure"), ("pki sign", "lie")]
+)
+async def test_a_ca_on_a_server_that_does_not_sign(scene: MakeScene, line: str, kind: str) -> None:
+    """A CA that refuses, or says that it signed and did not, is a failed issuer."""
+    stage = scene(CMS_CA)
+    stage.now = datetime.now(UTC)  # the lab signs by the real clock
+    stage.wire.troubles = [Trouble(line=line, nth=1, kind=kind)]  # type: ignore[arg-type]  # kinds of trouble
+    report = await stage.renew(select=("certificate=node", "server=core1"))
+
+    assert states(report) == {"node/core1": "failed"}
+    assert not [name for name in stage.lab.node("core2").files if name.startswith("cmscert-sign")]
+
+
+async def test_what_cannot_be_used_is_not_kept(scene: MakeScene) -> None:
+    """A certificate that lost a name is refused with the reason, and the request stays for a better answer."""
+    stage = scene()
+    await stage.renew()
+    signed = stage.folder.path / "signed/back from the CA.pem"
+    assert signed.parent.is_dir()
+    request = read_request((stage.folder.path / "csr/shared.csr").read_bytes(), file="csr")
+    poor = stage.ca.issue(
+        "cms.example.com",
+        ("cms.example.com",),
+        key=request_key(request.der),  # type: ignore[arg-type]  # a public key will do
+        not_before=NOW,
+        not_after=NOW + YEAR,
+    )
+    signed.write_bytes(to_pem((poor.certificate,)))
+    report = await stage.renew()
+
+    assert states(report)["shared"] == "failed"
+    assert "core1.example.com" in str(rows(report)["shared"].why)
+    stage.sign()
+    assert states(await stage.renew())["shared"] == "issued"
+
+
+async def test_a_changed_inventory_asks_anew(scene: MakeScene) -> None:
+    """A request for other names is given up, and a certificate that lacks a name is obtained again."""
+    stage = scene()
+    await stage.renew()
+    old = (stage.folder.path / "csr/shared.csr").read_bytes()
+    text = stage.folder.inventory.read_text()
+    stage.folder.write(text.replace("sans: [{fqdns_of: core}]", "sans: [{fqdns_of: core}, more.example.com]"))
+    await stage.renew()
+
+    assert (stage.folder.path / "csr/shared.csr").read_bytes() != old
+    assert "more.example.com" in read_request((stage.folder.path / "csr/shared.csr").read_bytes(), file="x").sans
+
+
+async def test_runs_do_not_meet_in_the_store(scene: MakeScene) -> None:
+    """A second run that finds the store in use says so, and breaks nothing."""
+    stage = scene()
+    with open_store(stage.folder.outline(), keys=True).held(), pytest.raises(LockHeld, match="another run"):
+        await asyncio.to_thread(lambda: open_store(stage.folder.outline(), keys=True).held(0.1).__enter__())
+
+
+async def test_a_store_without_its_passphrase(scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New keys are never written without the passphrase that the inventory names."""
+    stage = scene()
+    monkeypatch.delenv("STORE_PASSPHRASE")
+
+    with pytest.raises(SecretError, match="STORE_PASSPHRASE"):
+        await stage.renew()
+
+
+async def test_an_inventory_without_issuers_has_nothing_to_renew(tmp_path: Path) -> None:
+    """Files alone need no renewal; the run ends well."""
+    stage = Scene(Folder(tmp_path).write(SMALL).mint(), ThrowAwayCa.root("Root"))
+    report = await stage.renew()
+
+    assert report.rows == ()
+    assert replace(report, rehearsed=True).rehearsed
