@@ -191,7 +191,7 @@ class Race:
         alive = [at for at, each in enumerate(self.writers) if not each.over]
         awake = [at for at in alive if self._is_awake(self.writers[at])]
         kills = [-1 - at for at in alive] if self.deaths < deaths else []
-        return [*(awake or alive), *kills]
+        return [*awake, *kills]
 
     def take(self, choice: int) -> None:
         """Let one go, or die; hold that there are never two."""
@@ -201,6 +201,10 @@ class Race:
         else:
             self.writers[choice].go()
         assert sum(each.holds for each in self.writers) <= 1
+        alive = [each for each in self.writers if not each.over]
+        if not any(map(self._is_awake, alive)):  # time passes, for all of them
+            for each in alive:
+                each.asleep_since = None
 
     def _is_awake(self, writer: Writer) -> bool:
         return writer.asleep_since is None or writer.asleep_since != writer.shelf.turn
