@@ -81,6 +81,7 @@ def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
             unhandled=wanted.unhandled(),
             databases=wanted.databases(),
             awaited=wanted.awaited(),
+            renewals=wanted.renewals(),
         ),
         keys=Keys(shelf.keys, supplies.keys),
         logins={server.name: server.login for server in outline.servers},

@@ -12,6 +12,7 @@ from cmscert.model.desired import (
     Awaited,
     Bundle,
     Material,
+    Renewal,
     Unhandled,
     WantedDatabase,
     WantedIdentity,
@@ -56,6 +57,14 @@ class Wanted:
     def awaited(self) -> tuple[Awaited, ...]:
         """Return the slots that were left out because an issuer owes something; call it last."""
         return tuple(self._awaited.values())
+
+    def renewals(self) -> tuple[Renewal, ...]:
+        """Return what is asked for anew, or could not be had, while the old one still does."""
+        return tuple(
+            Renewal(certificate=name, server=server, why=why)
+            for (name, server), why in self.shelf.supplies.waiting.items()
+            if (name, server) in self.shelf.materials
+        )
 
     def databases(self) -> tuple[WantedDatabase, ...]:
         """Return what the database clusters must hold; one that is not handled, or not loaded, is left out."""

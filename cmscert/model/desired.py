@@ -83,7 +83,8 @@ class LookedAt:
     """A slot that is read, and probed, although nothing need be wanted of it: a rollback looks at what a run touched.
 
     ``tag``, ``address`` and ``port``: as in ``WantedIdentity``. ``bindings``: what was bound and may be bound again:
-    these files are read, and the server is asked whether their keys and certificates belong together.
+    these files are read, and the server is asked whether their keys and certificates belong together. ``answered``: its
+    port did before the run that touched it, so it must again once its service is started.
     """
 
     slot: str
@@ -91,6 +92,7 @@ class LookedAt:
     address: str | None = None
     port: int | None = None
     bindings: tuple[Binding, ...] = ()
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +226,15 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """A certificate that is there, and whose successor is asked for or could not be had. ``server``: None if shared."""
+
+    certificate: str
+    server: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """The whole inventory, resolved.
 
@@ -237,6 +248,7 @@ class Desired:
     unhandled: tuple[Unhandled, ...] = ()
     databases: tuple[WantedDatabase, ...] = ()
     awaited: tuple[Awaited, ...] = ()
+    renewals: tuple[Renewal, ...] = ()
 
     def server(self, name: str) -> WantedServer:
         """Return a server by name; raises KeyError."""

@@ -18,6 +18,13 @@ from cmscert.planning.trust import is_running, refused
 PASSWORD_WARNING = timedelta(days=30)
 
 
+def renewal_waiting(case: Case) -> Iterator[Notice]:
+    """A successor was asked for, or could not be had; the certificate in use still does."""
+    for item in case.desired.renewals:
+        message = f"{item.certificate}: {item.why}"
+        yield Notice(server=item.server, reason="renewal-waiting", message=message)
+
+
 def unhandled(case: Case) -> Iterator[Notice]:
     """The inventory asks for something that this release does not do yet."""
     for item in case.desired.unhandled:
@@ -117,6 +124,7 @@ def _is_saved(case: Case, server: str, slot: str | None) -> bool:
 
 NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
     unhandled,
+    renewal_waiting,
     password_expires,
     clock_unread,
     stopped,

@@ -130,6 +130,14 @@ def test_why_it_waits_is_passed_on(issued: Folder) -> None:
     assert owed(loaded_with(issued, supplies))["turn"] == "waits for a signature since yesterday"
 
 
+def test_a_successor_that_is_asked_for_is_a_renewal(issued: Folder) -> None:
+    """While the certificate in store still does, what its successor waits for holds nothing up."""
+    desired = loaded_with(issued, replace(delivered(issued), waiting={("got", None): "not signed yet"})).desired
+
+    assert desired.awaited == ()
+    assert [(one.certificate, one.server, one.why) for one in desired.renewals] == [("got", None, "not signed yet")]
+
+
 def test_what_is_no_longer_fit_is_owed_again(issued: Folder) -> None:
     """An expired certificate from an issuer is no fault of the inventory: the next renewal replaces it."""
     loaded = loaded_with(issued, delivered(issued, before=timedelta(days=-90), after=timedelta(days=-1)))

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cmscert.mmp.services import SERVICES
-from cmscert.model.desired import Awaited, Ignore, Naming, Policy
+from cmscert.model.desired import Awaited, Ignore, Naming, Policy, Renewal
 from cmscert.model.plan import CheckFiles, PutFile, Rebind, RemoveFiles
 from cmscert.planning.make import make_plan
 from cmscert.testing.ca import ThrowAwayCa
@@ -93,3 +93,20 @@ def test_what_has_not_come_yet_is_drift_without_a_step(new_ca: ThrowAwayCa) -> N
             ignored,
         )
         assert not any(step.slot == "callbridge" for step in plan.steps)
+
+
+def test_a_renewal_under_way_is_told(new_ca: ThrowAwayCa) -> None:
+    """What is asked for anew while the old certificate still does is a notice, of a server or of all of them."""
+    fleet = fleet_of(new_ca)
+    under_way = (
+        Renewal(certificate="node", server="core1", why="asked of issuer corp on 2026-11-20, not signed yet"),
+        Renewal(certificate="join", server=None, why="issuer public failed once: no answer"),
+    )
+    desired = replace(fleet.desired(), renewals=under_way)
+    plan = make_plan(desired, fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+    told = [(notice.server, notice.message) for notice in plan.notices if notice.reason == "renewal-waiting"]
+
+    assert told == [
+        ("core1", "node: asked of issuer corp on 2026-11-20, not signed yet"),
+        (None, "join: issuer public failed once: no answer"),
+    ]
