@@ -63,14 +63,14 @@ class ServerTurns:
         means: Means,
         membership: Membership | None = None,
     ) -> None:
-        """``steps``: those of this server; what they disturb and bind is looked at again before the first.
+        """``steps``: those of this server; what they change and bind is looked at again before the first.
 
         ``membership``: the database cluster that the server is a member of.
         """
         self.node = node
         self.server = node.session.server
         self._state = observed
-        self._disturbed = _disturbed(steps)
+        self._changed = _changed(steps)
         self._needed = frozenset(_bound_files(steps))
         self._means = means
         self._checked = False
@@ -91,6 +91,8 @@ class ServerTurns:
     async def forward(self, step: Step) -> str | None:
         """Carry out a step and prove it; returns a remark on what could not be proven. Raises NodeError."""
         before = self._before[step.id] = self._state
+        if isinstance(step.action, Rebind):  # also where nothing is started
+            await self._check_unchanged()
         if isinstance(step.action, DatabaseAction):
             return await self._clustered(step, before)
         if step.disturbs or (isinstance(step.action, PutFile) and step.action.overwrites):
@@ -192,7 +194,7 @@ class ServerTurns:
     async def _check_unchanged(self) -> None:
         """Look once more, before the first service of the server is touched, that all is as the plan leans on (law 5).
 
-        Read anew are the screens of the services that the plan disturbs, and the list of files: what is about to be
+        Read anew are the screens of the services that the plan changes, and the list of files: what is about to be
         bound, and what the way back binds, must still be there. Contents were read after their upload, and not again.
         """
         if not self._checked:
@@ -203,9 +205,9 @@ class ServerTurns:
 
     async def _moved(self) -> str:
         listing = asyncio.ensure_future(attempted(self.node.session.list_files()))
-        screens = asyncio.ensure_future(together(*(self.node.state(service) for service in self._disturbed)))
+        screens = asyncio.ensure_future(together(*(self.node.state(service) for service in self._changed)))
         await finish(listing, screens)
-        pairs = zip(self._disturbed, screens.result(), strict=True)
+        pairs = zip(self._changed, screens.result(), strict=True)
         said = [text for name, found in pairs for text in service_moved(name, self._state.screen(name), found)]
         files = listing.result()
         if isinstance(files, Unread):
@@ -235,8 +237,8 @@ class ServerTurns:
         return False
 
 
-def _disturbed(steps: tuple[Step, ...]) -> tuple[str, ...]:
-    actions = (step.action for step in steps if step.disturbs)
+def _changed(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    actions = (step.action for step in steps)
     return tuple(dict.fromkeys(action.service for action in actions if isinstance(action, Rebind | Restart)))
 
 

@@ -79,7 +79,8 @@ class CheckFiles:
 class Rebind:
     """Bind files to slots of one service and make the service load them.
 
-    ``stopped``: the service is not running now and stays so: the bindings change, nothing is started.
+    ``stopped``: the bindings change, nothing is started: the service is not running now and stays so, or the next step
+    restarts what loads them (``tls``).
     ``restores``: overwritten files to copy back before the service is started again (only in a way back).
     """
 

@@ -2,7 +2,8 @@
 
 A node of the graph is one change of one service on one server, in one of three stages: trust, identity, prune. Trust
 and identity of a service share one stop of the service wherever the order allows it; only where services wait for each
-other in a circle is the cheapest one changed in two goes.
+other in a circle is the cheapest one changed in two goes. Trust that the restart of another service loads (``tls``)
+shares that one's stop as well.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RANK = {"trust": 0, "identity": 1, "prune": 2}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
-    """One stop of one service on one server."""
+    """One stop of one service on one server; ``service`` is the one that is restarted."""
 
     server: str
     service: str
@@ -54,6 +55,7 @@ class _Held:
     slots: dict[Change, list[tuple[str, Part]]]
     first: dict[Place, Change]
     whole: dict[Place, Change]
+    pruned: dict[Place, Change]
 
 
 def stage(
@@ -73,7 +75,7 @@ def stage(
     """
     split: set[Place] = set()
     while True:
-        held = _hold(identities, moves, split, starts)
+        held = _hold(identities, moves, split, starts, rows)
         graph = _graph(held, moves)
         circle = _circle(graph)
         if circle is None:
@@ -87,12 +89,22 @@ def stage(
 
 
 def _hold(
-    identities: tuple[Place, ...], moves: Mapping[Place, Move], split: set[Place], starts: tuple[Place, ...]
+    identities: tuple[Place, ...],
+    moves: Mapping[Place, Move],
+    split: set[Place],
+    starts: tuple[Place, ...],
+    rows: Mapping[Place, Service],
 ) -> _Held:
-    held = _Held(slots={Change(*place, "identity"): [] for place in starts}, first={}, whole={})
+    held = _Held(slots={Change(*place, "identity"): [] for place in starts}, first={}, whole={}, pruned={})
+
+    def stopped(place: Place) -> Place:
+        server, service = place[0], service_of(place[1])
+        carrier = rows[server, service].restart_of
+        shares = carrier is not None and not {(server, service), (server, carrier)}.intersection(starts)
+        return (server, carrier) if carrier is not None and shares and (server, carrier) in rows else (server, service)
 
     def put(place: Place, stage: Stage, part: Part) -> Change:
-        change = Change(place[0], service_of(place[1]), stage)
+        change = Change(*stopped(place), stage)
         held.slots.setdefault(change, []).append((place[1], part))
         return change
 
@@ -100,10 +112,10 @@ def _hold(
         held.whole[place] = put(place, "identity", "whole")
     for place, move in moves.items():
         if move.first is not None:
-            apart = (place[0], service_of(place[1])) in split
+            apart = stopped(place) in split
             held.first[place] = put(place, "trust" if apart else "identity", "first")
         if move.prune:
-            put(place, "prune", "pruned")
+            held.pruned[place] = put(place, "prune", "pruned")
     return held
 
 
@@ -113,7 +125,7 @@ def _graph(held: _Held, moves: Mapping[Place, Move]) -> Graph:
         for waiting in move.waits:
             graph[held.whole[waiting]].add(held.first[place])
         for peer in move.prune_after:
-            graph[Change(place[0], service_of(place[1]), "prune")].add(held.whole[peer])
+            graph[held.pruned[place]].add(held.whole[peer])
     for change in graph:
         earlier = [
             other for other in graph if _same_service(other, change) and _RANK[other.stage] < _RANK[change.stage]

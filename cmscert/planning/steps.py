@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cmscert.model.desired import Bundle, Policy, WantedIdentity, WantedTrust
+from cmscert.model.names import service_of
 from cmscert.model.observed import Binding
 from cmscert.model.plan import (
     FLEET,
@@ -31,6 +32,7 @@ from cmscert.planning.stages import Change, Part, Staged
 from cmscert.planning.targets import LOADED_ONLY, Target, Upload, bundle_upload
 from cmscert.planning.trust import Move, Place, is_running
 
+Slots = tuple[tuple[str, Part], ...]
 EARLY = PutFile | SaveFile | CheckFiles | Gate | MintDatabase | CopyFile
 """What disturbs nobody and comes before the gate."""
 
@@ -88,8 +90,32 @@ def draft_services(drafting: Drafting, staged: Staged, gate: Draft) -> list[Draf
     changes: dict[Change, Draft] = {}
     for change in staged.order:
         before = [changes[other] for other in sorted(staged.graph[change])]
-        changes[change] = _change(drafting, change, staged.slots[change], before or [gate], gate)
+        *carried, (service, slots) = _services(change, staged.slots[change])
+        for other, bound in carried:
+            before.append(_carried(drafting, replace(change, service=other), bound, before or [gate], gate))
+        changes[change] = _change(drafting, replace(change, service=service), slots, before or [gate], gate)
     return list(drafting.late)
+
+
+def _services(change: Change, slots: Slots) -> list[tuple[str, Slots]]:
+    """Sort the slots of a change by service: the one that is restarted comes last and loads all of them."""
+    by_service: dict[str, Slots] = {}
+    for slot, part in slots:
+        by_service[service_of(slot)] = (*by_service.get(service_of(slot), ()), (slot, part))
+    if not by_service:
+        return [(change.service, ())]
+    return sorted(by_service.items(), key=lambda item: (item[0] == change.service, item[0]))
+
+
+def _carried(drafting: Drafting, change: Change, slots: Slots, before: list[Draft], gate: Draft) -> Draft:
+    """Bind what the next step's restart loads; taken back, it has to be loaded by a restart of its own."""
+    draft = _change(drafting, change, slots, before, gate)
+    carrier = draft.impact.service if draft.impact is not None else change.service
+    if isinstance(draft.action, Rebind) and is_running(drafting.sights[change.server], carrier):
+        draft.action = replace(draft.action, stopped=True)
+        draft.impact = None
+        draft.because = (*draft.because, f"the restart of {carrier} that follows loads it")
+    return draft
 
 
 def in_order(drafting: Drafting, gate: Draft, late: list[Draft]) -> list[Draft]:
@@ -104,7 +130,7 @@ def in_order(drafting: Drafting, gate: Draft, late: list[Draft]) -> list[Draft]:
 def _change(
     drafting: Drafting,
     change: Change,
-    slots: tuple[tuple[str, Part], ...],
+    slots: Slots,
     before: list[Draft],
     gate: Draft,
 ) -> Draft:

@@ -249,7 +249,7 @@ async def test_a_service_that_was_never_read_is_not_called_done(toy: ToyRun) -> 
     await toy.look()
     toy.observed["core1"] = replace(toy.observed["core1"], screens={})
     result = await toy.run(replace(toy.bind("s1", "core1", "turn"), impact=None, undo=None))
-    assert result.steps[0].why == "the screen of turn was not read before"
+    assert result.steps[0].why == "changed since the plan was made: turn was not read when the plan was made"
     assert toy.outcomes(result) == {"s1": "failed"}
 
 
