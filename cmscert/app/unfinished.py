@@ -132,6 +132,7 @@ def _looked_at(wanted: WantedSlot | None, slot: str, touched: Touched) -> Looked
         slot=slot,
         tag=next(iter(touched.tags), None),
         bindings=(before,) if before is not None and before.files else (),
+        answered=slot in touched.served,
     )
     if not isinstance(wanted, WantedIdentity):
         return made

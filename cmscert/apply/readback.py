@@ -31,7 +31,10 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One server and the ways to look at it. ``answering``: slots whose TLS port answered before the run."""
+    """One server and the ways to look at it.
+
+    ``answering``: slots whose TLS port answered before the run, or before an earlier one that left their service.
+    """
 
     session: WriteSession
     wanted: WantedServer
@@ -147,7 +150,7 @@ def _leaves(
         if not own and service_of(slot) != restarted:
             continue
         right = _served(predicted, slot)
-        if not own:
+        if not own or not right:
             right |= _bound(predicted, slot)
         yield slot, right | _served(before, slot) if back else right
 

@@ -96,12 +96,14 @@ def _turns(
         release = (
             seen.release.value if isinstance(seen.release, Known) else Release.parse(plan.releases.get(server, ""))
         )
+        wanted = desired.server(server)
+        answered = {slot for slot, shown in seen.served.items() if isinstance(shown, Known)}
         node = Node(
             session=sessions[server],
-            wanted=desired.server(server),
+            wanted=wanted,
             rows=rows_for(table, release) if release is not None else {},
             probe=probe,
-            answering=frozenset(slot for slot, shown in seen.served.items() if isinstance(shown, Known)),
+            answering=frozenset(answered | {each.slot for each in wanted.looked_at if each.answered}),
         )
         turns[server] = ServerTurns(node, seen, steps, means, (members or {}).get(server))
         faults += [fault for step in steps for fault in _unfit(step, turns[server], means.material)]

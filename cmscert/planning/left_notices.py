@@ -30,6 +30,8 @@ _STAYS: Final[Mapping[Fate, str]] = {
 def unfinished_run(case: Case) -> Iterator[Notice]:
     """A run did not come to a good end: who, when, where it broke off, and what this plan does about it."""
     for run in case.unfinished.runs:
+        if run.result is not None and not run.touched:
+            continue  # it said itself how it ended, and nothing of it is left
         left = [each for each in case.interruptions if each.place in run.touched]
         told = [f"{each.touched.service} on {each.touched.server} {_becomes(case, each)}" for each in left]
         done = "; ".join(told) or "it left no service unproven, and this plan goes on from what the servers show"

@@ -282,7 +282,6 @@ def test_server_that_is_gone_is_told_once(new: Generation) -> None:
     ("more", "story"),
     [
         ({"fault": "line 7 is damaged"}, "cannot be read to its end (line 7 is damaged)"),
-        ({"result": "neither"}, "ended as neither"),
         ({"at_steps": ()}, "broke off between two steps"),
         (
             {"at_steps": ("step 1 on a (put x)", "step 2 on b (put y)")},
@@ -298,6 +297,17 @@ def test_story_of_a_run(new: Generation, more: dict[str, object], story: str) ->
     (told,) = said(planned, "unfinished-run")
     assert f"{story}: it left no service unproven" in told
     assert planned.settles == (RUN,)
+
+
+def test_run_that_ended_is_told_while_something_is_left(new: Generation) -> None:
+    """A run that said how it ended is told again only because of services that it left; it is settled either way."""
+    fleet = cluster(new)
+    some = plan_after(fleet, left(touched("core1", "webadmin", running=False), told={"result": "neither"}))
+    nothing = plan_after(fleet, left(told={"result": "interrupted"}))
+
+    assert "ended as neither: webadmin on core1 did not run before either" in said(some, "unfinished-run")[0]
+    assert said(nothing, "unfinished-run") == []
+    assert some.settles == nothing.settles == (RUN,)
 
 
 def test_story_without_a_header(new: Generation) -> None:
