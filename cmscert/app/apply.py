@@ -155,7 +155,10 @@ def check_saved(
         both = (*saved.steps, *then.plan.steps)
         differ = sorted({each.server for each in both if not _in_both(each, saved, then.plan)})
         raise StalePlan(f"{', '.join(differ) or 'the fleet'}: other steps follow than the plan's", hint=STALE_HINT)
-    shown = replace(saved, refusals=fresh.plan.refusals, notices=fresh.plan.notices, unread=fresh.plan.unread)
+    if saved.releases != then.plan.releases:
+        raise StalePlan("the servers' releases are not those that the plan names", hint=STALE_HINT)
+    # Nothing of the file is believed beyond this: what is shown and typed is what was made here and found equal.
+    shown = replace(then.plan, refusals=fresh.plan.refusals, notices=fresh.plan.notices, unread=fresh.plan.unread)
     return replace(then, plan=shown)
 
 

@@ -69,6 +69,8 @@ def _try_document(output: Output, document: dict[str, object]) -> None:
         output.document(document)
     except CmscertError as error:
         output.error(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, Python would show its values
+        output.say(f"error: the result could not be written either ({type(error).__name__})")
 
 
 def write_report(error: BaseException, folder: Path | None) -> Path:
