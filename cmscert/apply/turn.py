@@ -95,7 +95,10 @@ class ServerTurns:
             await self._check_unchanged()
         if isinstance(step.action, DatabaseAction):
             return await self._clustered(step, before)
-        if step.disturbs or (isinstance(step.action, PutFile) and step.action.overwrites):
+        overwrites = isinstance(step.action, RestoreFile) or (
+            isinstance(step.action, PutFile) and step.action.overwrites
+        )
+        if step.disturbs or overwrites:
             await self._check_unchanged()
         predicted = self._means.predict(before, step, self._means.material.contents)
         must = after(step.action, before, predicted, self.node)

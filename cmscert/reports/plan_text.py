@@ -37,14 +37,17 @@ def plan_text(plan: Plan, table: ServiceTable, *, width: int = 80, colour: bool 
 
 def _headline(plan: Plan) -> list[RenderableType]:
     summary = summarise(plan)
+    what = "Plan for " if plan.rolls_back is None else f"Plan to take run {plan.rolls_back} back on "
     lines: list[RenderableType] = [
-        phrase(("Plan for ", "plain"), (plan.fleet, "title"), (f" · {moment(plan.made_at)}", "plain"))
+        phrase((what, "plain"), (plan.fleet, "title"), (f" · {moment(plan.made_at)}", "plain"))
     ]
     if plan.select:
         lines.append(words(f"Only {', '.join(plan.select)}", "warning"))
     if not summary.differences and not summary.steps:
-        calm = "Nothing to do: what could be read is as wanted." if plan.unread else "Nothing to do: all is as wanted."
-        lines.append(words(calm, "good"))
+        calm = "what could be read is as" if plan.unread else "all is as"
+        calm = f"Nothing to do: {calm} {'wanted' if plan.rolls_back is None else 'before that run'}."
+        kept = plan.rolls_back is not None and plan.refusals
+        lines.append(words("Nothing can be taken back as it stands.", "warning") if kept else words(calm, "good"))
         return lines
     lines.append(
         words(

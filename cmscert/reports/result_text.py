@@ -43,6 +43,8 @@ def run_text(
     steps = {step.id: gist(step) for step in plan.steps if not isinstance(step.action, Gate)}
     shown = [each for each in result.steps if each.step in steps]
     ending, style = ENDINGS[result.result]
+    if plan.rolls_back is not None and result.result == "applied":
+        ending = f"run {plan.rolls_back} is taken back, and that was verified"
     parts: list[RenderableType] = [phrase((f"Run {result.run}: ", "title"), (ending, style))]
     if result.why:
         parts.append(words(result.why, style))

@@ -137,7 +137,7 @@ PHASES = {
 def phases(steps: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
     """Cut a plan's steps, in their order, into runs of one phase; gates end a phase and are not steps to show.
 
-    An upload behind the gate overwrites a file in use (``naming: fixed``): it belongs to the change of its service.
+    What is put or restored behind the gate overwrites a file in use: it belongs to the change of its service.
     """
     titled: list[tuple[str, Step]] = []
     clusters = _clusters(steps)
@@ -146,7 +146,7 @@ def phases(steps: tuple[Step, ...]) -> list[tuple[str, tuple[Step, ...]]]:
         if isinstance(step.action, Gate):
             opened = True
             continue
-        behind = opened and isinstance(step.action, PutFile | CheckFiles)
+        behind = opened and isinstance(step.action, PutFile | RestoreFile | CheckFiles)
         title = PHASES["bind" if behind else step.action.kind]
         titled.append((clusters[step.slot] if title == REBUILD else title, step))
     return [(phase, tuple(step for _, step in run)) for phase, run in groupby(titled, key=itemgetter(0))]

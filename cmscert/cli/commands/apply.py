@@ -17,8 +17,14 @@ from cmscert.cli.output import Output
 from cmscert.errors import JournalError, NotConfirmed, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from datetime import datetime
+    from typing import Any
+
     from cmscert.app.apply import ApplyOptions
-    from cmscert.app.running import ApplyResult
+    from cmscert.app.ports import Ports
+    from cmscert.app.rollback import RollbackOptions
+    from cmscert.app.running import ApplyResult, Talk
     from cmscert.apply.stop import Stop
     from cmscert.model.events import Event
     from cmscert.model.plan import Plan
@@ -52,8 +58,6 @@ def command(
     """Plan (or take a saved plan), show it, ask, apply, verify."""
     if saved is not None and output.select:
         raise click.UsageError("--select is part of the saved plan: leave it out with --plan")
-    import asyncio
-
     from cmscert.app.apply import ApplyOptions
     from cmscert.apply.stop import Stop
 
@@ -67,8 +71,16 @@ def command(
     )
     stop = Stop()
     conversation = Conversation(output, stop, yes=yes)
+    return conclude(conversation, lambda: conversation.apply(inventory, options))
+
+
+def conclude(conversation: Conversation, work: Callable[[], Coroutine[Any, Any, ApplyResult]]) -> int:
+    """Run a use case that changes servers, draw its result and return the code."""
+    import asyncio
+
+    output = conversation.output
     try:
-        made = asyncio.run(conversation.apply(inventory, options))
+        made = asyncio.run(work())
     except RefusedError as error:
         return handled(error, output, code=first_of([code_of(error), NODE * conversation.incomplete]))
     except JournalError as error:
@@ -79,7 +91,7 @@ def command(
 
 
 class Conversation:
-    """What an apply says and asks on its way."""
+    """What an apply, or a rollback, says and asks on its way."""
 
     def __init__(self, output: Output, stop: Stop, *, yes: bool) -> None:
         self.output = output
@@ -93,6 +105,21 @@ class Conversation:
     async def apply(self, inventory: Path, options: ApplyOptions) -> ApplyResult:
         """Run the use case; progress and signal handlers end with it."""
         from cmscert.app.apply import apply
+
+        return await self.hold(
+            lambda ports, talk, now: apply(inventory, ports, talk, now=now, stop=self.stop, options=options)
+        )
+
+    async def rollback(self, run: str, options: RollbackOptions) -> ApplyResult:
+        """Run the use case; progress and signal handlers end with it."""
+        from cmscert.app.rollback import rollback
+
+        return await self.hold(
+            lambda ports, talk, now: rollback(run, ports, talk, now=now, stop=self.stop, options=options)
+        )
+
+    async def hold(self, work: Callable[[Ports, Talk, datetime], Awaitable[ApplyResult]]) -> ApplyResult:
+        """Give a use case the world and whoever started it to talk to."""
         from cmscert.app.ports import live_ports, utc_now
         from cmscert.app.running import Talk
         from cmscert.mmp.services import SERVICES
@@ -107,7 +134,7 @@ class Conversation:
         )
         ports = live_ports(self.output.note(), self.say)
         with self.stack:
-            return await apply(inventory, ports, talk, now=utc_now(), stop=self.stop, options=options)
+            return await work(ports, talk, utc_now())
 
     def say(self, text: str) -> None:
         """Tell something that must be seen, between the lines of the progress where there is one."""
@@ -144,7 +171,10 @@ class Conversation:
         if not sys.stdin.isatty():
             raise NotConfirmed("nothing was changed: there is no terminal to ask on", hint="say so with --yes")
         steps = counted(summarise(plan).steps, "step")
-        return await agrees(f"\nApply these {steps} to {plan.fleet}? Type yes: ", err=self.output.err)
+        question = f"Apply these {steps} to {plan.fleet}?"
+        if plan.rolls_back is not None:
+            question = f"Take run {plan.rolls_back} back with these {steps} on {plan.fleet}?"
+        return await agrees(f"\n{question} Type yes: ", err=self.output.err)
 
     def started(self, plan: Plan) -> None:
         """Open the view; from now on Ctrl-C stops the run instead of the process."""

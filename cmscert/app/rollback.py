@@ -1,0 +1,254 @@
+"""``rollback``: takes a whole run back, with a plan like any other: shown, refused or confirmed, run, verified.
+
+What a run did stands in its directory; what is there now, the servers tell. Of the inventory only addresses, logins and
+policies count: it may have changed since, and its certificates need not be at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from cmscert import __version__
+from cmscert.app.apply import agreed
+from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
+from cmscert.app.holding import on_this_machine
+from cmscert.app.inventory import Chosen
+from cmscert.app.plan import recall
+from cmscert.app.plan_file import load_plan
+from cmscert.app.ports import Ports
+from cmscert.app.running import ApplyResult, Running, Talk, World, writer_for
+from cmscert.app.runs import state_dir_for
+from cmscert.apply.before import read_observed
+from cmscert.apply.disk import open_regular
+from cmscert.apply.journal import PLAN_FILE
+from cmscert.apply.runs import RunRecord, find_run, list_runs
+from cmscert.apply.saved import SAVED, is_public
+from cmscert.apply.stop import Stop
+from cmscert.errors import Fault, InputError
+from cmscert.inventory.load import Loaded, read_outline
+from cmscert.inventory.outline import Outline
+from cmscert.mmp.services import SERVICES
+from cmscert.mmp.typed import typed
+from cmscert.model.desired import Desired, LookedAt, WantedServer
+from cmscert.model.events import CommandSent, Event, Outcome, StepEnded
+from cmscert.model.plan import Plan
+from cmscert.planning.make import Planned
+from cmscert.planning.past import Past, Place, looking
+from cmscert.planning.rollback import make_rollback
+
+SWITCHING = frozenset({"enable", "disable", "restart"})
+"""The second words of lines that stop, start or restart a service."""
+
+LARGEST_SAVED = 1 << 20
+"""Bytes of a kept file; certificates are far smaller."""
+
+LEAVES = (None, "neither", "interrupted")
+"""Ends of a run that may have left something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackOptions:
+    """What a person may choose.
+
+    ``inventory``: None stands for the one that the run went by. ``state_dir``: None stands for ``.cmscert`` beside
+    ``inventory``, or in the working folder. ``allow``: guards to lift.
+    """
+
+    inventory: Path | None = None
+    state_dir: Path | None = None
+    allow: tuple[str, ...] = ()
+    parallel: int = PARALLEL
+    rollback: bool = True
+
+
+async def rollback(
+    name: str, ports: Ports, talk: Talk, *, now: datetime, stop: Stop, options: RollbackOptions
+) -> ApplyResult:
+    """Take a run back, by its id or the beginning of it.
+
+    Raises InputError and SecretError before any connection; LockHeld, GuardRefused and NotConfirmed before any change;
+    JournalError when the journal cannot be opened.
+    """
+    state_dir = _state_dir(options)
+    record = find_run(state_dir, name)
+    past = with_later(read_past(record), record, state_dir)
+    inventory = options.inventory or _inventory_of(record, state_dir)
+    chosen = _choose(inventory, past)
+    writer = writer_for(past.plan.fleet, ports.clock(), command="rollback", allow=options.allow)
+    run = Running(
+        ports=ports,
+        talk=talk,
+        stop=stop,
+        writer=writer,
+        inventory=inventory,
+        state_dir=state_dir,
+        rollback=options.rollback,
+        rolls_back=record.id,
+    )
+    with on_this_machine(state_dir, writer, ports):
+        entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
+        dead = recall(chosen, state_dir, own=writer.run).dead
+        async with reach(entry, ports.writer, parallel=options.parallel) as reached:
+            sighted = await observe(reached, chosen.fleet, entry, ports)
+            planned = _planned(past, chosen, sighted, now, dead)
+            if record.result in LEAVES and planned.plan.complete:
+                planned = replace(planned, settles=(record.id,))
+            return await agreed(chosen, planned, World(reached, sighted), run)
+
+
+def _planned(past: Past, chosen: Chosen, sighted: Sighted, now: datetime, dead: frozenset[str]) -> Planned:
+    planned = make_rollback(
+        past,
+        sighted.observed,
+        chosen.fleet,
+        table=SERVICES,
+        moment=now,
+        tool_version=__version__,
+        dead=dead,
+    )
+    plan = planned.plan
+    try:
+        for step in plan.steps:
+            for action in (step.action, step.undo or step.action):
+                typed(action, step.server, plan, SERVICES)
+    except ValueError as error:
+        message = f"the plan of run {past.run} holds what cannot be typed: {error}"
+        raise InputError([Fault(message=message, reason="plan")]) from error
+    return planned
+
+
+def _state_dir(options: RollbackOptions) -> Path:
+    found = state_dir_for(options.state_dir, options.inventory, working=Path())
+    if found is None:
+        fault = Fault(message="there are no runs in the working folder", reason="run")
+        raise InputError([fault], hint="name the inventory with --inventory, or the journals with --state-dir")
+    return found
+
+
+def read_past(record: RunRecord) -> Past:
+    """Read what a run did. Raises InputError for a journal or plan that cannot be trusted to the end."""
+    if record.fault is not None:
+        raise InputError(
+            [record.fault], hint="what it did after that is not known: look at the servers with cmscert status"
+        )
+    plan = load_plan(record.folder / PLAN_FILE)
+    outcomes, switched = _told(plan, record.events)
+    past = Past(run=record.id, plan=plan, outcomes=outcomes, switched=switched)
+    try:
+        before = read_observed(record.folder)
+    except InputError:  # of a release that did not write it: contents are compared with the copies alone
+        before = {}
+    services = [(name, service) for name, each in before.items() for service in each.services.values()]
+    return replace(
+        past,
+        held={(name, file): sha256 for name, each in before.items() for file, sha256 in each.contents.items()},
+        bound={(name, slot): binding for name, service in services for slot, binding in service.bindings.items()},
+        seen=frozenset(before),
+        answered=frozenset((name, slot) for name, each in before.items() for slot in each.served),
+        kept=_kept(record.folder, past.servers),
+    )
+
+
+def _told(plan: Plan, events: tuple[Event, ...]) -> tuple[dict[str, Outcome | None], frozenset[str]]:
+    """Say of every step of which anything was sent how it ended, and which ones switched a service."""
+    known = {step.id for step in plan.steps}
+    outcomes: dict[str, Outcome | None] = {}
+    switched: set[str] = set()
+    for event in events:
+        if isinstance(event, CommandSent) and event.step in known:
+            outcomes[event.step] = None
+            if SWITCHING & set(event.typed.split()[1:2]):
+                switched.add(event.step)
+        elif isinstance(event, StepEnded) and event.step in outcomes:
+            outcomes[event.step] = event.outcome
+    return outcomes, frozenset(switched)
+
+
+def _kept(run: Path, servers: tuple[str, ...]) -> Mapping[Place, bytes]:
+    """Read the public files that the run saved; what is no regular file, or too large, is none of them."""
+    found: dict[Place, bytes] = {}
+    for server in servers:
+        folder = run / SAVED / server
+        if folder.name != server:  # a plan of somebody else's making may name other places
+            continue
+        for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+            try:
+                with open_regular(path) as file:
+                    content = file.read(LARGEST_SAVED + 1)
+            except OSError:
+                continue
+            if len(content) <= LARGEST_SAVED and is_public(path.name, content):
+                found[server, path.name] = content
+    return found
+
+
+def with_later(past: Past, record: RunRecord, state_dir: Path) -> Past:
+    """Add what later runs on the same fleet changed and proved, as far as they can be read."""
+    records = list_runs(state_dir, fleet=record.fleet)
+    ids = [each.id for each in records]
+    later: list[tuple[str, frozenset[Place]]] = []
+    proven: frozenset[Place] = frozenset()
+    for each in records[ids.index(record.id) + 1 :] if record.id in ids else ():
+        try:
+            read = read_past(each)
+        except InputError:
+            continue
+        later.append((each.id, read.changed()))
+        proven |= read.proven()
+    return replace(past, later=tuple(later), proven_since=proven)
+
+
+def _inventory_of(record: RunRecord, state_dir: Path) -> Path:
+    """Find the inventory that a run went by, from where its journal is."""
+    path, name = record.text("inventory_path"), record.text("inventory")
+    found = state_dir / path if path is not None else state_dir.parent / name if name is not None else None
+    if found is None or not found.is_file():
+        said = f"the inventory of run {record.id} is not at {found}" if found else f"run {record.id} names no inventory"
+        raise InputError([Fault(message=said, reason="inventory")], hint="name it with --inventory FILE")
+    return found
+
+
+def _choose(inventory: Path, past: Past) -> Chosen:
+    """Take addresses, logins and policies of an inventory, and let what the run touched be looked at.
+
+    Raises InputError for an inventory of another fleet, or without a server that the run touched.
+    """
+    outline = read_outline(inventory)
+    fault = None
+    if outline.fleet != past.plan.fleet:
+        fault = f"run {past.run} changed fleet {past.plan.fleet}, this is the inventory of {outline.fleet}"
+    missing = sorted(set(past.servers) - {server.name for server in outline.servers})
+    if missing and fault is None:
+        fault = f"run {past.run} changed {', '.join(missing)}, which this inventory does not name any more"
+    if fault is not None:
+        raise InputError(
+            [Fault(file=str(inventory), message=fault, reason="inventory")],
+            hint="name the inventory of that time with --inventory FILE",
+        )
+    fleet = looking(past, _desired(outline))
+    touched = replace(fleet, servers=tuple(server for server in fleet.servers if server.name in past.servers))
+    logins = {server.name: server.login for server in outline.servers}
+    loaded = Loaded(desired=_desired(outline), keys={}, logins=logins, warnings=(), outline=outline)
+    return Chosen(loaded=loaded, desired=touched, fleet=fleet, folder=inventory.parent, select=())
+
+
+def _desired(outline: Outline) -> Desired:
+    """Want nothing, and look at everything that the inventory names."""
+    servers = tuple(
+        WantedServer(
+            name=server.name,
+            address=server.address,
+            fqdn=server.fqdn,
+            release=server.release,
+            roles=server.roles,
+            labels=server.labels,
+            looked_at=tuple(
+                LookedAt(slot=slot.slot, tag=slot.tag, address=slot.address, port=slot.port) for slot in server.slots
+            ),
+        )
+        for server in outline.servers
+    )
+    return Desired(fleet=outline.fleet, servers=servers, policy=outline.policy, inventory_sha256=outline.sha256)

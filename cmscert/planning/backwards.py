@@ -1,0 +1,192 @@
+"""In which order the steps of a run are taken back: the links of the run, the other way round.
+
+What had to come before something comes after it on the way back: an identity goes before the trust that it needed, and
+a trust comes back before the identity that needs it (law 10). Web administration stays the last of its server. A file
+that was overwritten comes back before the services load it anew, and not before they have done so for the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+
+from cmscert.model.plan import Step
+from cmscert.model.readings import Known
+from cmscert.planning.past import Overwritten, Past, Place, switches
+from cmscert.planning.retrace import Back, Retraced
+from cmscert.planning.sight import Sight
+
+WEBADMIN = "webadmin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Overwritten files of a server that belong together: they are brought back at once."""
+
+    id: str
+    server: str
+    files: tuple[Overwritten, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the files."""
+        return frozenset(each.file for each in self.files)
+
+
+Move = Back | Files
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """``moves``: by id, newest first. ``links``: by id, what is done before it."""
+
+    moves: dict[str, Move] = field(default_factory=dict)
+    links: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, move: Move, name: str) -> None:
+        """Take something in that is to be put in order."""
+        self.moves[name] = move
+        self.links[name] = set()
+
+    def put_before(self, first: str, then: str) -> None:
+        """Let one thing come before another, unless it waits for that already."""
+        if first != then and not self._waits(first, then):
+            self.links[then].add(first)
+
+    def in_order(self) -> Iterator[tuple[str, Move]]:
+        """Yield everything so that what it waits for comes first, newest first where that leaves it open."""
+        waiting = {name: set(before) for name, before in self.links.items()}
+        names = list(self.moves)
+        place = {name: number for number, name in enumerate(names)}
+        ready = [place[name] for name, before in waiting.items() if not before]
+        heapify(ready)
+        while ready:
+            name = names[heappop(ready)]
+            yield name, self.moves[name]
+            for other, before in waiting.items():
+                if name in before:
+                    before.remove(name)
+                    if not before:
+                        heappush(ready, place[other])
+
+    def _waits(self, name: str, other: str) -> bool:
+        open_ends, seen = [name], {name}
+        while open_ends:
+            found = open_ends.pop()
+            if found == other:
+                return True
+            more = self.links[found] - seen
+            seen |= more
+            open_ends += sorted(more)
+        return False
+
+
+def backwards(past: Past, sights: Mapping[str, Sight], retraced: Retraced) -> Order:
+    """Put in order what is taken back."""
+    order = Order()
+    backs = {back.step.id: back for back in retraced.backs}
+    groups = _groups(past, retraced)
+    for group in groups:
+        order.add(group, group.id)
+    for name, back in backs.items():
+        order.add(back, name)
+    for name, back in backs.items():
+        for before in _leant_on(past, back.step, backs):
+            if not _is_habit(backs[before], back, sights):
+                order.links[before].add(name)
+    for group in groups:
+        _with_files(order, group, past, sights[group.server], list(backs.values()))
+    _webadmin_last(order, retraced.backs)
+    return order
+
+
+def _webadmin_last(order: Order, backs: list[Back]) -> None:
+    for back in backs:
+        if back.switch.action.service == WEBADMIN:
+            for other in backs:
+                if other.step.server == back.step.server and other.switch.action.service != WEBADMIN:
+                    order.put_before(other.step.id, back.step.id)
+
+
+def _leant_on(past: Past, step: Step, backs: Collection[str]) -> Iterator[str]:
+    """Yield the nearest steps in front of one that are taken back too, through those that are not."""
+    steps = {each.id: each for each in past.plan.steps}
+    open_ends, seen = list(step.after), set(step.after)
+    while open_ends:
+        name = open_ends.pop()
+        if name in backs:
+            yield name
+            continue
+        more = [each for each in steps[name].after if each not in seen]
+        seen.update(more)
+        open_ends += more
+
+
+def _is_habit(before: Back, back: Back, sights: Mapping[str, Sight]) -> bool:
+    """Tell whether a link only makes web administration the last of its server: nobody there checks its certificate."""
+    if back.switch.action.service != WEBADMIN or before.step.server != back.step.server:
+        return False
+    service = before.switch.action.service
+    row = sights[before.step.server].rows[service]
+    return service != WEBADMIN and not any(WEBADMIN in slot.accepts for slot in row.slots)
+
+
+def _groups(past: Past, retraced: Retraced) -> list[Files]:
+    """Put overwritten files together that any service loads together."""
+    mine = retraced.restored
+    loaded = [{(each.step.server, one.file) for one in each.restores} & mine.keys() for each in switches(past)]
+    piles: list[set[Place]] = []
+    for together in [*filter(None, loaded), *({place} for place in mine)]:
+        joined = set(together)
+        for pile in [pile for pile in piles if pile & joined]:
+            joined |= pile
+            piles.remove(pile)
+        piles.append(joined)
+    return [
+        Files(
+            id=f"files {number}",
+            server=min(pile)[0],
+            files=tuple(each for place, each in mine.items() if place in pile),
+        )
+        for number, pile in enumerate(sorted(piles, key=sorted))
+    ]
+
+
+def _with_files(order: Order, group: Files, past: Past, sight: Sight, backs: list[Back]) -> None:
+    """Bring files back after the last restart on what they hold now, and before the first on what they held before."""
+    users = {
+        each.action.service
+        for each in switches(past)
+        if each.step.server == group.server and group.names & {one.file for one in each.restores}
+    }
+    mine = [back for back in backs if back.step.server == group.server and back.switch.action.service in users]
+    loading = [back for back in mine if group.names & {each.file for each in back.files}]
+    if not loading or _is_torn(group, sight):
+        for back in mine:
+            order.put_before(group.id, back.step.id)
+        return
+    for back in loading:
+        for name in sorted(order.links[back.step.id]):
+            before = order.moves[name]
+            own = isinstance(before, Back) and before.switch.action.service == back.switch.action.service
+            if back is loading[0] or own:
+                order.put_before(name, group.id)
+    for back in loading:
+        order.put_before(group.id, back.step.id)
+    served = {back.switch.action.service for back in loading}
+    for back in mine:
+        if back.switch.action.service not in served:
+            order.put_before(group.id, back.step.id)
+
+
+def _is_torn(group: Files, sight: Sight) -> bool:
+    """Tell whether a service that was restarted now would find a key and a certificate that do not belong together."""
+    bound = {
+        (binding.key, binding.certificate)
+        for screen in sight.observed.screens.values()
+        if isinstance(screen, Known)
+        for binding in screen.value.bindings.values()
+        if group.names & set(binding.files)
+    }
+    return any(match == Known(value=False) for pair, match in sight.observed.matches.items() if pair in bound)
