@@ -18,10 +18,8 @@ from cmscert.app.issuers import issuer_of, mark, sessions_or_why
 from cmscert.app.plan import STATE
 from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
-from cmscert.app.supplies import issued_uses, open_store, waits_for
+from cmscert.app.supplies import issued_uses, open_store, places_of, waits_for
 from cmscert.errors import CmscertError, Fault, InputError, IssuerError, NodeError, SecretError
-from cmscert.inventory.databases import minting
-from cmscert.inventory.judging import uses
 from cmscert.inventory.load import read_bundles
 from cmscert.inventory.outline import CertificateOutline, CmsCaIssuer, Outline
 from cmscert.inventory.supplies import Use
@@ -137,19 +135,15 @@ def _needs(outline: Outline, options: RenewOptions, now: datetime) -> Iterator[_
 
 
 def _profiles(outline: Outline, selectors: tuple[Selector, ...]) -> dict[Use, Profile]:
-    """Return what the places of a certificate need, for what is selected; the planner mints for whole databases."""
+    """Return what the places of a certificate need, for what is selected."""
     places: dict[Use, list[tuple[tuple[str, ...], tuple[str, ...], str | None]]] = {}
     chosen: set[Use] = set()
     servers = {server.name: server for server in outline.servers}
-    minted = tuple(f"databases.{one.name} " for one in outline.databases if minting(outline, one) is not None)
-    for name, server, place in uses(outline):
-        if place.name.startswith(minted):
-            continue
-        use = (name, server) if (name, server) in outline.certificates else (name, None)
+    for use, server, place in places_of(outline):
         needed = place.eku if place.eku_sourced else ()
         places.setdefault(use, []).append((place.eku, needed, place.common_name))
         at = servers[server]
-        values = {"server": (server,), "role": at.roles, "service": (place.name,), "certificate": (name,)}
+        values = {"server": (server,), "role": at.roles, "service": (place.name,), "certificate": (use[0],)}
         if fits(selectors, values, at.labels):
             chosen.add(use)
     return {

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cmscert.errors import Fault, InputError
 from cmscert.files import Unreadable, read_regular
+from cmscert.inventory.databases import minting
+from cmscert.inventory.judging import Place, uses
 from cmscert.inventory.outline import CertificateOutline, LocalCaIssuer, Outline
 from cmscert.inventory.secrets import resolve
 from cmscert.inventory.supplies import Obtained, Supplies, Use
@@ -47,8 +49,17 @@ def supplies_of(outline: Outline) -> Supplies:
 
 
 def issued_uses(outline: Outline) -> dict[Use, CertificateOutline]:
-    """Return the certificates of an inventory that issuers deliver."""
-    return {use: each for use, each in outline.certificates.items() if each.issuer is not None}
+    """Return the certificates that issuers deliver; what is minted for a whole database is the planner's."""
+    used = {use for use, _, _ in places_of(outline)}
+    return {use: each for use, each in outline.certificates.items() if each.issuer is not None and use in used}
+
+
+def places_of(outline: Outline) -> Iterator[tuple[Use, str, Place]]:
+    """Yield every place of a certificate, with its server, but for those of databases that mint their own."""
+    minted = tuple(f"databases.{one.name} " for one in outline.databases if minting(outline, one) is not None)
+    for name, server, place in uses(outline):
+        if not place.name.startswith(minted):
+            yield ((name, server) if (name, server) in outline.certificates else (name, None)), server, place
 
 
 @dataclass

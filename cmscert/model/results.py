@@ -171,3 +171,39 @@ class RenewReport:
     rows: tuple[RenewRow, ...]
     select: tuple[str, ...] = ()
     rehearsed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRevision:
+    """A certificate in the material store, leaf first. ``device_key``: its key's file where a server keeps it."""
+
+    chain: tuple[Certificate, ...]
+    issuer: str
+    at: datetime
+    device_key: str | None
+    due_at: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCertificate:
+    """What is in store of one certificate. ``asked_at``: since when a request is under way; ``failures``: in a row."""
+
+    certificate: str
+    server: str | None
+    issuer: str
+    revisions: tuple[StoredRevision, ...]
+    asked_at: datetime | None = None
+    failures: int = 0
+    failed: str | None = None
+    next_try: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatus:
+    """The material store of an inventory. ``folder``: relative to the inventory's where it lies in there."""
+
+    made_at: datetime
+    fleet: str
+    folder: str
+    rows: tuple[StoredCertificate, ...]

@@ -194,7 +194,7 @@ def _database(database: DatabaseStatus, now: datetime) -> Document:
                 "use": file.use,
                 "certificate": file.certificate,
                 "key": file.key,
-                "on_disk": _read(file.on_disk, lambda chain: [_certificate(each, now) for each in chain]),
+                "on_disk": _read(file.on_disk, lambda chain: [certificate_row(each, now) for each in chain]),
             }
             for file in database.files
         ],
@@ -230,8 +230,8 @@ def _slot(slot: SlotStatus, now: datetime) -> Document:
         "slot": slot.slot,
         "wanted": _wanted(slot.wanted),
         "bound": _read(slot.bound, _binding),
-        "on_disk": _read(slot.on_disk, lambda chain: [_certificate(each, now) for each in chain]),
-        "served": _read(slot.served, lambda chain: [_certificate(each, now) for each in chain]),
+        "on_disk": _read(slot.on_disk, lambda chain: [certificate_row(each, now) for each in chain]),
+        "served": _read(slot.served, lambda chain: [certificate_row(each, now) for each in chain]),
         "due_at": None if slot.due_at is None else stamp(slot.due_at),
         "ahead": list(slot.ahead),
     }
@@ -260,7 +260,8 @@ def _binding(binding: Binding) -> Document:
     return {"key": binding.key, "certificate": binding.certificate, "bundle": binding.bundle, "tag": binding.tag}
 
 
-def _certificate(certificate: Certificate, now: datetime) -> Document:
+def certificate_row(certificate: Certificate, now: datetime) -> Document:
+    """Write down a certificate; ``now`` tells the days that are left."""
     return {
         "common_name": certificate.common_name,
         "subject": certificate.subject,

@@ -13,6 +13,7 @@ from cmscert.reports.locks import LOCKS_FORMAT
 from cmscert.reports.plan_document import Document
 from cmscert.reports.renewal import RENEW_FORMAT
 from cmscert.reports.runs_document import RUNS_FORMAT
+from cmscert.reports.store_text import STORE_FORMAT
 from cmscert.reports.story import State
 
 TEXT: Document = {"type": "string"}
@@ -269,6 +270,28 @@ CERTIFICATE = _record(
     ca=FLAG,
     sha256=DIGEST,
 )
+STORE = _record(
+    format={"const": STORE_FORMAT},
+    made_at=MOMENT,
+    fleet=TEXT,
+    folder=TEXT,
+    certificates=_several(
+        _record(
+            certificate=TEXT,
+            server=MAYBE,
+            issuer=TEXT,
+            asked_at=_either(MOMENT),
+            failures=COUNT,
+            failed=MAYBE,
+            next_try=_either(MOMENT),
+            revisions=_several(
+                _record(
+                    at=MOMENT, issuer=TEXT, device_key=MAYBE, due_at=MOMENT, ends=MOMENT, chain=_several(CERTIFICATE)
+                )
+            ),
+        )
+    ),
+)
 
 
 def _reading(schema: Document) -> Document:
@@ -375,6 +398,7 @@ TITLES = {
     "status": ("The result of cmscert status", STATUS),
     "validate": ("The result of cmscert validate", VALIDATE),
     "renew": ("The result of cmscert renew", RENEW),
+    "store": ("The result of cmscert status --store", STORE),
     "locks": ("The result of cmscert lock", LOCKS),
     "error": ("Why there is no result", ERROR),
 }

@@ -1,0 +1,45 @@
+"""``status --store``: what the material store holds for an inventory; no server is asked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from cmscert.app.supplies import issued_uses, open_store, store_path
+from cmscert.inventory.load import read_outline
+from cmscert.model.results import StoredCertificate, StoredRevision, StoreStatus
+from cmscert.planning.due import due_at, end_of
+
+
+def store_status(inventory: Path, *, now: datetime) -> StoreStatus:
+    """Say what is in store for every certificate of an issuer, newest revision first. Raises InputError."""
+    outline = read_outline(inventory)
+    store = open_store(outline, keys=False)
+    rows = []
+    for use, certificate in issued_uses(outline).items():
+        record = store.record(*use)
+        rows.append(
+            StoredCertificate(
+                certificate=use[0],
+                server=use[1],
+                issuer=certificate.issuer or "",
+                revisions=tuple(
+                    StoredRevision(
+                        chain=each.chain,
+                        issuer=each.issuer,
+                        at=each.at,
+                        device_key=each.device_key,
+                        due_at=due_at(each.chain, outline.policy.renew_when),
+                        ends=end_of(each.chain),
+                    )
+                    for each in store.revisions(*use)
+                ),
+                asked_at=None if record.waiting is None else record.waiting.at,
+                failures=0 if record.failures is None else record.failures.count,
+                failed=None if record.failures is None else record.failures.message,
+                next_try=None if record.failures is None else record.failures.next,
+            )
+        )
+    folder = store_path(outline)
+    shown = folder.relative_to(outline.folder) if folder.is_relative_to(outline.folder) else folder
+    return StoreStatus(made_at=now, fleet=outline.fleet, folder=str(shown), rows=tuple(rows))
