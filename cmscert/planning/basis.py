@@ -128,14 +128,12 @@ def service_moved(service: str, planned: Reading[ServiceState], found: Reading[S
 
 
 def _running(service: str, found: Reading[ServiceState]) -> str:
-    match found:
-        case Known(value=state):
-            runs = {True: "runs now", False: "is stopped now", None: "does not tell now whether it runs"}
-            return f"{service} {runs[state.enabled]}"
-        case Absent():
-            return f"{service} is not known to the server any more"
-        case Unread(why=why):
-            return f"{service} could not be read again: {why}"
+    if isinstance(found, Known):
+        runs = {True: "runs now", False: "is stopped now", None: "does not tell now whether it runs"}
+        return f"{service} {runs[found.value.enabled]}"
+    if isinstance(found, Absent):
+        return f"{service} is not known to the server any more"
+    return f"{service} could not be read again: {found.why}"
 
 
 def _rebound(slot: str, now: Binding, then: Binding | None) -> str:

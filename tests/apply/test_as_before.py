@@ -179,3 +179,38 @@ async def test_a_restart_without_a_way_back_is_typed_again_by_hand(toy: ToyRun) 
     result = await toy.run(step)
     assert (result.result, toy.outcomes(result)) == ("neither", {"s1": "left"})
     assert result.by_hand == (("core1", ("turn disable", "turn enable")),)
+
+
+def _shared(toy: ToyRun) -> tuple[Step, Step]:
+    """Bind trust of tls without a restart, and then the call bridge with the one restart that loads both."""
+    tls = toy.bind("s1", "core1", "tls/trust-sip")
+    assert isinstance(tls.action, Rebind)
+    carried = replace(tls, action=replace(tls.action, stopped=True), impact=None)
+    return carried, toy.bind("s2", "core1", "callbridge", ("s1",))
+
+
+async def test_one_restart_loads_trust_and_certificate(toy: ToyRun) -> None:
+    """The call bridge goes down once for both."""
+    node = toy.add("core1", "callbridge", "tls/trust-sip")
+    assert (await toy.run(*_shared(toy))).result == "applied"
+    assert node.carried_out == ["tls sip trust ca2.crt", "callbridge certs new.key new.crt", "callbridge restart"]
+
+
+async def test_trust_that_shared_a_restart_is_loaded_on_its_way_back(toy: ToyRun) -> None:
+    """When the call bridge fails both go back, and the old trust is loaded by a restart of its own."""
+    node = toy.add("core1", "callbridge", "tls/trust-sip")
+    node.faults["callbridge restart"] = ["failure"]
+    result = await toy.run(*_shared(toy))
+    assert toy.outcomes(result) == {"s1": "undone", "s2": "undone"}
+    assert node.carried_out[-2:] == ["tls sip trust ca.crt", "callbridge restart"]
+    assert node.binding("tls/trust-sip").bundle == "ca.crt"
+
+
+async def test_trust_that_somebody_changed_is_not_bound_over(toy: ToyRun) -> None:
+    """Also a change that starts nothing is made only where all is as the plan leans on."""
+    node = toy.add("core1", "callbridge", "tls/trust-sip")
+    await toy.look()
+    node.holds("tls/trust-sip", bundle="colleague.crt")
+    result = await toy.run(*_shared(toy))
+    assert node.carried_out == []
+    assert "tls/trust-sip is bound to colleague.crt now, and was to ca.crt" in (result.steps[0].why or "")

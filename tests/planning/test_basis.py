@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding, Listen, ObservedServer, ServiceState, StoredFile
 from cmscert.model.plan import Plan, Rebind, Step
-from cmscert.model.readings import ABSENT, Known, Unread
+from cmscert.model.readings import ABSENT, Known, Reading, Unread
 from cmscert.planning.basis import basis_parts, moved, service_moved
 from cmscert.planning.words import summary
 from cmscert.testing.ca import ThrowAwayCa
@@ -56,7 +56,7 @@ PLAN = Plan(
     inventory_sha256="0",
     basis={"core1": THEN.digest()},
     basis_parts={"core1": basis_parts(THEN)},
-    steps=(UNDO,),
+    steps=(replace(UNDO, id="0", server="core2"), replace(UNDO, id="1", undo=None), UNDO),
 )
 
 
@@ -213,6 +213,27 @@ def test_parts_hold_names_and_digests_only() -> None:
             "served",
         }
         assert re.fullmatch(r"[0-9a-f]{16}", digest)
+
+
+@pytest.mark.parametrize(
+    ("planned", "found", "said"),
+    [
+        (Unread("no answer"), Known(STATE), ("webadmin was not read when the plan was made",)),
+        (Known(STATE), Unread("no answer"), ("webadmin could not be read again: no answer",)),
+        (Known(STATE), ABSENT, ("webadmin is not known to the server any more",)),
+        (
+            Known(STATE),
+            Known(ServiceState(service="webadmin", enabled=False)),
+            ("webadmin is stopped now", "webadmin is bound to nothing now, and was to a.key, a.crt"),
+        ),
+        (Known(STATE), Known(STATE), ()),
+    ],
+)
+def test_what_moved_of_a_service_is_named(
+    planned: Reading[ServiceState], found: Reading[ServiceState], said: tuple[str, ...]
+) -> None:
+    """Right before a service is touched the same words name what differs, with both bindings at hand."""
+    assert service_moved("webadmin", planned, found) == said
 
 
 def test_a_tag_that_is_not_shown_is_no_change_of_a_service() -> None:

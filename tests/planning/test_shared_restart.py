@@ -88,3 +88,13 @@ def test_a_whole_cluster_is_not_restarted_more_often(new: Generation, old: Gener
         server.wanted["tls/trust-ldap"] = trusting("tls/trust-ldap", new.corp)
         server.trust("tls/trust-ldap", old.ca.bundle)
     assert sorted(restarts(plan_of(fleet).plan)) == sorted(plain)
+
+
+def test_a_bridge_that_is_stopped_carries_nothing(new: Generation, old: Generation) -> None:
+    """Where the call bridge is not restarted, the trust brings its own restart."""
+    fleet = bridged(new, old, "core1")
+    fleet.server("core1").enabled["callbridge"] = False
+    plan = plan_of(fleet).plan
+    assert restarts(plan) == ["core1"]
+    (tls,) = binds(plan, "tls")
+    assert tls.disturbs
