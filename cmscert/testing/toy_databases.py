@@ -24,7 +24,7 @@ from cmscert.lab.database_node import DatabaseNode
 from cmscert.lab.spec import DatabaseRole, DatabaseSpec, Faults, NodeSpec, Switches
 from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import Bundle, Desired, Policy, WantedDatabase, WantedServer
-from cmscert.model.events import Event, RunResult
+from cmscert.model.events import Asked, Event, RunResult
 from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Plan
@@ -67,8 +67,9 @@ def authority() -> tuple[ThrowAwayCa, dict[str, Issued], dict[str, Issued]]:
 class ToyDatabases:
     """Members by name. ``roles``: how they stand at the start; ``address``: of the n-th member is 10.0.0.(11 + n).
 
-    ``faults``: by server and command as typed, once each. ``kill_at``: the number of the event at which the process
-    ends; its intention is on disk, what it was about is not sent. ``on_event`` is called with each event.
+    ``faults``: by server and command as typed, once each. ``kill_at``: the number of the event, questions not counted,
+    at which the process ends; its intention is on disk, what it was about is not sent. ``on_event`` is called with
+    each event.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class ToyDatabases:
     kill_at: int | None = None
     on_event: Callable[[Event], None] | None = None
     events: list[Event] = field(default_factory=list)
+    _counted: int = field(default=0, init=False)
     stop: Stop = field(default_factory=Stop)
     waited: float = 0.0
     typed: list[tuple[str, str]] = field(default_factory=list)
@@ -183,7 +185,8 @@ class ToyDatabases:
 
     def _emit(self, event: Event) -> None:
         self.events.append(event)
-        if self.kill_at is not None and len(self.events) >= self.kill_at:
+        self._counted += not isinstance(event, Asked)
+        if self.kill_at is not None and self._counted >= self.kill_at:
             raise Killed
         if self.on_event is not None:
             self.on_event(event)
