@@ -11,7 +11,7 @@ from pathlib import Path
 from cmscert.app.fleet import PARALLEL, Reached, S, entries, reach
 from cmscert.app.holding import on_this_machine
 from cmscert.app.inventory import Chosen, choose
-from cmscert.app.plan import STATE, state_dir_of
+from cmscert.app.plan import own_state_dir, state_dir_of
 from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
 from cmscert.apply.lock import LocalLock, all_locks, held_by_a_process, locked, look_at, record_path, remove_record
@@ -108,7 +108,7 @@ async def release_node_locks(
 
 def place_of(inventory: Path | None, state_dir: Path | None, *, working: Path) -> Path:
     """Say where local locks are: the named directory, ``.cmscert`` beside the inventory, or in the working folder."""
-    return state_dir or (working if inventory is None else inventory.parent) / STATE
+    return state_dir or own_state_dir(working if inventory is None else inventory.parent)
 
 
 def _forget(place: Path, fleet: str) -> bool:

@@ -59,11 +59,17 @@ def members_of(chosen: Chosen) -> frozenset[str]:
 def state_dir_of(chosen: Chosen, state_dir: Path | None) -> Path:
     """Return where runs of a fleet write: ``.cmscert`` beside the inventory unless said otherwise.
 
-    Raises InputError where that default is a link, holds one, or is open to others: a checkout may have brought it.
+    Raises InputError as ``own_state_dir`` does.
     """
-    if state_dir is not None:
-        return state_dir
-    folder = chosen.folder / STATE
+    return state_dir or own_state_dir(chosen.folder)
+
+
+def own_state_dir(beside: Path) -> Path:
+    """Return the state directory that nobody named, beside an inventory.
+
+    Raises InputError where it is a link, holds one, or is open to others: a checkout may have brought it.
+    """
+    folder = beside / STATE
     try:
         fault = planted(folder)
     except OSError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from cmscert.app.fleet import PARALLEL, entries, reach
 from cmscert.app.holding import on_this_machine
 from cmscert.app.issuers import issuer_of, mark, sessions_or_why
-from cmscert.app.plan import STATE
+from cmscert.app.plan import own_state_dir
 from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
 from cmscert.app.supplies import issued_uses, open_store, places_of, waits_for
@@ -93,7 +93,7 @@ async def renew(
         rows = tuple(_row(outline, need, now, "due" if need.why else "fresh", need.why) for need in needs)
         return _report(outline, rows, now, options)
     store = open_store(outline, keys=True)
-    state_dir = options.state_dir or outline.folder / STATE
+    state_dir = options.state_dir or own_state_dir(outline.folder)
     writer = writer_for(outline.fleet, ports.clock(), command="renew", allow=())
     servers = _servers(outline, store, wanted)
     with on_this_machine(state_dir, writer, ports) if servers else nullcontext(), store.held():

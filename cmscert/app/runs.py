@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmscert.app.plan import STATE
+from cmscert.app.plan import STATE, own_state_dir
 from cmscert.app.plan_file import load_plan
 from cmscert.apply.journal import PLAN_FILE
 from cmscert.apply.lock import all_locks
@@ -51,8 +51,8 @@ def state_dir_for(state_dir: Path | None, inventory: Path | None, *, working: Pa
     if inventory is not None:
         if not inventory.is_file():
             raise _missing(inventory, "there is no such inventory", "name the file that apply was given")
-        return inventory.parent / STATE
-    return working / STATE if (working / STATE).is_dir() else None
+        return own_state_dir(inventory.parent)
+    return own_state_dir(working) if (working / STATE).exists() else None
 
 
 def runs(state_dir: Path, *, fleet: str | None = None, limit: int) -> RunsResult:
