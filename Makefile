@@ -4,13 +4,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= auto
+SECONDS ?= 60
 
-.PHONY: help demo test fast lint types contracts unit docs-examples schemas reference pictures lock format clean
+.PHONY: help demo test fast lint types contracts unit docs-examples fuzz schemas reference pictures lock format clean
 
 help:
 	@echo "make demo     the whole story on simulated servers, under a minute"
 	@echo "make test     lint, types, import contracts, tests with coverage floors, docs examples"
 	@echo "make fast     what a change needs every few minutes (under 20 s)"
+	@echo "make fuzz     fuzz every reader of foreign bytes for a minute each (SECONDS=60)"
 	@echo "make schemas  rewrite schemas/ from the code"
 	@echo "make reference rewrite the pages of docs/reference that come from the code"
 	@echo "make pictures rewrite the pictures in docs/ from real output"
@@ -49,6 +51,9 @@ unit: $(STAMP)
 fast: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not judge"
+
+fuzz: $(STAMP)
+	$(BIN)/python tests/hostile/fuzz.py -seconds=$(SECONDS)
 
 schemas: $(STAMP)
 	$(BIN)/cmscert schema --write schemas

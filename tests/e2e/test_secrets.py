@@ -286,6 +286,7 @@ def watch_errors(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "handled", handled)
 
 
+@pytest.mark.slow
 def test_no_secret_in_anything_that_is_said_or_written(hunt: Hunt, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command in every form, failing and succeeding, with logs, plan, journal and bug reports: no hit."""
     inventory, node, folder = hunt.bench.inventory, hunt.bench.node("cms"), hunt.bench.folder

@@ -65,6 +65,7 @@ def test_bent_inputs(name: str, data: st.DataObject) -> None:
     assert time.process_time() - began < 1
 
 
+@pytest.mark.slow
 def test_a_short_run_under_atheris() -> None:
     """Some thousand inputs each, led by what code they reach: no crash, no second for one, no 200 MB above the base."""
     if importlib.util.find_spec("atheris") is None:
