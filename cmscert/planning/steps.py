@@ -25,6 +25,7 @@ from cmscert.model.plan import (
     Step,
     Undo,
 )
+from cmscert.model.readings import Known
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.interrupted import Interruption, former
 from cmscert.planning.sight import Sight
@@ -286,13 +287,29 @@ def _upload(drafting: Drafting, sight: Sight, upload: Upload, before: list[Draft
     if upload.saved_as is None:
         drafting.early.append(draft)
         return draft
-    if not sight.stored(upload.saved_as) or upload.saved_as in sight.torn:
+    if not _is_saved(sight, upload.name, upload.saved_as):
         save = SaveFile(file=upload.name, saved_as=upload.saved_as)
         drafting.early.append(Draft(sight.name, None, save, ("the way back of a file that is overwritten",)))
     draft.after = list(dict.fromkeys([*before, gate]))
     draft.undo = RestoreFile(file=upload.name, saved_as=upload.saved_as)
     drafting.late.append(draft)
     return draft
+
+
+def _is_saved(sight: Sight, name: str, copy: str) -> bool:
+    """Tell whether a copy is the way back: half of one may be left of an upload that was cut off.
+
+    Nobody can compare keys: one that is known to fit its certificate is copied again, any other may be the new one.
+    """
+    if not sight.stored(copy) or copy in sight.torn:
+        return False
+    if copy == sight.saved_copy(name):
+        return True
+    kept, file = sight.file(copy), sight.file(name)
+    if name.endswith(".key"):
+        fits = any(key == name and match == Known(value=True) for (key, _), match in sight.observed.matches.items())
+        return name in sight.torn or not fits
+    return not isinstance(file, Known) or (isinstance(kept, Known) and kept.value.sha256 == file.value.sha256)
 
 
 def _checks(
