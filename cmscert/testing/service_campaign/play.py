@@ -21,7 +21,7 @@ from cmscert.app import inventory, running
 from cmscert.inventory.load import Loaded, load
 from cmscert.inventory.supplies import Supply, no_supplies
 from cmscert.lab import minting, pki_commands
-from cmscert.testing.service_campaign.cases import PAUSES, SETTINGS, STARTS, Case, Played, Start
+from cmscert.testing.service_campaign.cases import DRAWN_PAUSES, PAUSES, SETTINGS, STARTS, Case, Played, Start
 from cmscert.testing.service_campaign.disk import swapped
 from cmscert.testing.service_campaign.faults import Course, draw
 from cmscert.testing.service_campaign.stage import PASSWORDS, Setting, Stage, stage_of
@@ -42,7 +42,7 @@ def case_of(seed: int) -> Case:
         seed=seed,
         setting=setting,
         faults=draw(dice, course),
-        pauses=tuple(dice.choice(PAUSES) for _ in range(STARTS)),
+        pauses=(*(dice.choice(PAUSES) for _ in range(DRAWN_PAUSES)), *(max(PAUSES),) * STARTS),
         rollback=dice.random() > 0.1,  # noqa: PLR2004 - some leave what failed
         by_hand=dice.random() < 0.5,  # noqa: PLR2004 - half of them let a person type
     )
@@ -72,8 +72,13 @@ def course_of(setting: Setting) -> Course:
 
 
 def play(seed: int) -> Played:
+    """Play the case of a seed, and say what is wrong with what came out, if anything is."""
+    return play_case(case_of(seed))
+
+
+def play_case(case: Case) -> Played:
     """Play a case, and say what is wrong with what came out, if anything is."""
-    case, began = case_of(seed), time.process_time()
+    began = time.process_time()
     stage = _stage(case.setting)
     starts: list[Start] = []
     wrong: str | None = None
