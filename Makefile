@@ -6,13 +6,14 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test fast lint types contracts unit docs-examples fuzz schemas reference pictures lock format clean
+.PHONY: help demo test fast campaign lint types contracts unit docs-examples fuzz schemas reference pictures lock format clean
 
 help:
 	@echo "make demo     the whole story on simulated servers, under a minute"
 	@echo "make test     lint, types, import contracts, tests with coverage floors, docs examples"
 	@echo "make fast     what a change needs every few minutes (under 20 s)"
 	@echo "make fuzz     fuzz every reader of foreign bytes for a minute each (SECONDS=60)"
+	@echo "make campaign 20,000 cases of things that break; writes docs/explanation/fault-campaign.md"
 	@echo "make schemas  rewrite schemas/ from the code"
 	@echo "make reference rewrite the pages of docs/reference that come from the code"
 	@echo "make pictures rewrite the pictures in docs/ from real output"
@@ -54,6 +55,9 @@ fast: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/hostile/fuzz.py -seconds=$(SECONDS)
+
+campaign: $(STAMP)
+	$(BIN)/python -m cmscert.testing.service_campaign --cases 20000 --write docs/explanation/fault-campaign.md
 
 schemas: $(STAMP)
 	$(BIN)/cmscert schema --write schemas

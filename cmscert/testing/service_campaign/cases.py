@@ -19,6 +19,9 @@ STARTS: Final = 8
 PAUSES: Final = (1.0, 90.0, 3600.0)
 """Seconds between two starts."""
 
+DRAWN_PAUSES: Final = 3
+"""How many of them are drawn; after these, whoever starts it waits the longest."""
+
 ALLOW: Final = ("database-rebuild",)
 
 SETTINGS: Final[tuple[tuple[int, Setting], ...]] = (

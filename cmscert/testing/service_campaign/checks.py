@@ -24,6 +24,7 @@ DONE: Final = 0
 NODE: Final = 4
 REFUSED: Final = 7
 ROLLED_BACK: Final = 8
+_LEFT: Final = ("stopped-by-run", "load-unproven")
 NEITHER: Final = 9
 INTERRUPTED: Final = 130
 PROMISED: Final = (DONE, NODE, REFUSED, ROLLED_BACK, NEITHER, INTERRUPTED)
@@ -80,8 +81,11 @@ def _unproven(theatre: Theatre) -> frozenset[tuple[str, str]]:
 
 
 def _running(theatre: Theatre, start: Start) -> None:
+    unproven = _unproven(theatre)
     down = [
-        f"{node} {name}" for (node, name), seen in theatre.first.items() if seen.up and not start.after[node, name].up
+        " ".join(place)
+        for place, seen in theatre.first.items()
+        if seen.up and not start.after[place].up and place not in unproven
     ]
     hold(not down, f"{start.code}, and down: {', '.join(down)}")
 
@@ -93,21 +97,27 @@ def _refused(start: Start) -> None:
 
 
 def _rolled_back(start: Start) -> None:
-    """Every service whose step was taken back is as before."""
+    """Every service whose step was taken back is as before; one that was left by then runs on what ran well last."""
     made = start.made
     assert made is not None  # noqa: S101 - 8 comes of a result
     assert made.result is not None  # noqa: S101 - same
     outcomes = {step.step: step.outcome for step in made.result.steps}
     hold("left" not in outcomes.values(), "8, and a step was left")
     touched: dict[tuple[str, str], set[str]] = {}
+    left: set[tuple[str, str]] = set()
     for step in made.plan.steps:
         if isinstance(step.action, Rebind | Restart):
             touched.setdefault((step.server, step.action.service), set()).add(outcomes[step.id])
+            if any(reason.endswith(_LEFT) for reason in step.because):
+                left.add((step.server, step.action.service))
     for place, ended in touched.items():
         if "done" in ended or place not in start.before or _rebooted(start, place[0]):
             continue
+        if place in left and "undone" in ended:
+            hold(start.after[place].up, f"8, and {' '.join(place)} was left down")
+            continue
         before, after = start.before[place], start.after[place]
-        hold(before.up == after.up, f"8, and {' '.join(place)} is {'up' if after.up else 'down'}")
+        hold(after.up or not before.up, f"8, and {' '.join(place)} is down")
         hold(before.bound == after.bound, f"8, and {' '.join(place)} is bound to {after.bound}, not {before.bound}")
         if "undone" in ended:
             hold(before.contents == after.contents, f"8, and files of {' '.join(place)} differ")
@@ -146,7 +156,7 @@ def _cut_short(theatre: Theatre) -> bool:
 
 
 async def by_hand(theatre: Theatre) -> None:
-    """Type what a result says, and hold that every service that was up is up."""
+    """Type what a result says, and hold that every service that was up is up, if what was bound could be started."""
     start = theatre.starts[-1]
     if start.made is None or start.made.result is None:
         return
@@ -155,11 +165,14 @@ async def by_hand(theatre: Theatre) -> None:
         held: dict[str, bytes] = {}
         for text in texts:
             await _typed(theatre, theatre.fleet.node(server), text, held)
+    for node in theatre.fleet.nodes.values():
+        if _rebooted(start, node.name):
+            node.machine.reboot()  # what failed to start then has its files again now
     await theatre.quiet()
     down = [
         f"{node} {name}"
         for (node, name), seen in theatre.first.items()
-        if seen.up and not theatre.fleet.node(node).up(name)
+        if seen.up and seen.starts and not theatre.fleet.node(node).up(name)
     ]
     hold(not down, f"9, and after typing what it says, down: {', '.join(down)}; typed: {start.made.result.by_hand}")
 
@@ -196,7 +209,7 @@ def in_the_end(theatre: Theatre) -> None:
     down = [
         f"{node} {name}"
         for (node, name), seen in theatre.first.items()
-        if seen.up and not theatre.fleet.node(node).up(name)
+        if seen.up and not theatre.fleet.node(node).up(name) and (node, name) not in _unproven(theatre)
     ]
     if last.code == REFUSED:
         excused(theatre, lasting=True)

@@ -32,6 +32,7 @@ from cmscert.testing.service_campaign.stage import Stage
 from cmscert.testing.timeless import TimelessLoop
 
 _SHOWN_EVERY: Final = 32
+_SILENT: Final = ("xmpp", "loadbalancer", "trunk")  # no port of theirs begins with TLS: nobody sees them down
 _LOCK_SECONDS: Final = 900.0  # longer than the lock file of a run counts
 
 
@@ -110,7 +111,9 @@ class Theatre:
                 self.said.append(f"{error.message} {error.hint}")
         start.met = frozenset(process.met)
         start.unproven = frozenset(
-            (op.server, op.what.split()[0]) for fault, op in process.hits if fault.kind == "lie" and op.starts
+            (op.server, op.what.split()[0])
+            for fault, op in process.hits
+            if op.starts and (fault.kind == "lie" or (fault.kind == "no-start" and op.what.split()[0] in _SILENT))
         )
         start.plan = plans[-1] if plans else None
         if start.made is not None or start.error is not None:
