@@ -82,7 +82,7 @@ def node_of(theatre: Theatre) -> LabNode:
         (lambda _theatre: None, None),
         (lambda theatre: node_of(theatre).machine.take_down("webadmin"), "in the end down: cms webadmin"),
         (lambda theatre: node_of(theatre).machine.services["turn"].slots.clear(), "another certificate is bound"),
-        (lambda theatre: node_of(theatre).files.update({"cmscert-lock.txt": b""}), "marks are left"),
+        (lambda theatre: node_of(theatre).files.update({"cmscert-lock-x.crt": b""}), "marks are left"),
         (lambda theatre: (theatre.state / "note").write_text("canary-of-turn"), "a secret stands in note"),
         (lambda theatre: theatre.said.append("-----BEGIN PRIVATE KEY-----"), "a secret was said"),
         (lambda theatre: tear(theatre.state), "torn"),

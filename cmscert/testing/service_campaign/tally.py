@@ -122,19 +122,20 @@ def page(tally: Tally) -> str:
 _PAGE: Final = """\
 # What breaks, and what comes out
 
-`make campaign` applies plans to simulated fleets while things break, and checks what is promised. Each case follows from
-a number, its seed: an example inventory, a state of its servers, one or two faults, and where they strike. `apply` runs
-with the faults, and then again without them until there is nothing left to do. Everything is the real code but for SSH
-and TLS, which end in the memory of simulated servers, and for the clock, which moves only while everybody waits; a
-killed process sends and writes nothing any more, whatever its code would still do. A few cases are played once more by
-real processes that die by SIGKILL, against simulated servers on loopback (`tests/e2e/test_killed.py`).
+`make campaign` applies plans to simulated fleets while things break, and checks what is promised. Each case follows
+from a number, its seed: an example inventory, a state of its servers, one or two faults, and where they strike.
+`apply` runs with the faults, and then again without them until there is nothing left to do. Everything is the real
+code but for SSH and TLS, which end in the memory of simulated servers, and for the clock, which moves only while
+everybody waits; a killed process sends and writes nothing any more, whatever its code would still do. A few cases are
+played once more by real processes that die by SIGKILL, against simulated servers on loopback
+(`tests/e2e/test_killed.py`).
 
-After every start: the exit code is one that is promised, and means what it says on the servers (0: as wanted; 7: nothing
-was changed; 8: the services that were taken back are as before; 9: there is something to do by hand, and in half of
-these cases it is typed, after which every service is up). No row of a database is lost, and there are never two clusters.
-In the end: all is as the inventory wants it, every service that ran runs and shows a certificate that belongs there, every
-journal can be read, no password and no key stands in a file of the state directory, an event, a plan or a message. Where a
-guard refuses, the fault must explain it, and once that is mended the next start finishes.
+After every start: the exit code is one that is promised, and means what it says on the servers (0: as wanted; 7:
+nothing was changed; 8: the services that were taken back are as before; 9: there is something to do by hand, and in
+half of these cases it is typed, after which every service is up). No row of a database is lost, and there are never
+two clusters. In the end: all is as the inventory wants it, every service that ran runs and shows a certificate that
+belongs there, every journal can be read, no password and no key stands in a file of the state directory, an event, a
+plan or a message. Where a guard refuses, the fault must explain it, and once that is mended the next start finishes.
 
 `make test` plays 2,000 cases, `make campaign` 20,000 and writes this page. A case that fails prints its seed:
 
@@ -145,11 +146,11 @@ guard refuses, the fault must explain it, and once that is mended the next start
 {figures}
 ## What is not promised
 
-* A service that answers `SUCCESS` to a restart and does not restart shows that only where its certificate changes. Where
-  just its trust does, nobody can tell.
+* A service that answers `SUCCESS` to a restart and does not restart shows that only where its certificate changes.
+  Where just its trust does, nobody can tell.
 * A service without a port that begins with TLS (`xmpp`, `loadbalancer`) is believed by its status screen.
-* A service that runs, though the key and certificate bound to it do not belong together, cannot be taken back to that:
-  it stays down, and the commands to type by hand do not start it either. The next `apply` does.
+* A service that runs, though the key and certificate bound to it do not belong together, cannot be taken back to
+  that: it stays down, and the commands to type by hand do not start it either. The next `apply` does.
 * Where names are fixed, several services share files. A run that was taken back on one server leaves what was done on
   others; until the next `apply`, a service there may stand before files that no longer belong together, and would not
   come back after a reboot.
