@@ -13,6 +13,7 @@ JUDGES = {
     "git": "git",
     "openssl": "openssl",
     "openssh-client": "sftp",
+    "pebble": "pebble",
     "procps": "ps",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",
 }

@@ -9,14 +9,18 @@ from datetime import timedelta
 from cmscert.app.supplies import ca_file
 from cmscert.errors import NodeError
 from cmscert.inventory.outline import (
+    AcmeIssuer,
     CmsCaIssuer,
     CommandIssuer,
     DirectoryIssuer,
+    HookOutline,
     LocalCaIssuer,
     Outline,
+    UpdatesOutline,
 )
 from cmscert.inventory.secrets import resolve, resolve_bytes
 from cmscert.issue import cms_ca, command, directory, local_ca
+from cmscert.issue.dns01 import Hook, Publisher
 from cmscert.issue.issuers import Issuer
 from cmscert.issue.store import Store
 from cmscert.model.login import SecretRef
@@ -42,12 +46,11 @@ def issuer_of(name: str, outline: Outline, store: Store, session: Callable[[str]
                 name=name, requests=declared.requests, certificates=declared.certificates, folder=outline.folder
             )
         case CommandIssuer():
-            environment = {word: resolve(ref, folder=outline.folder) for word, ref in declared.environment.items()}
             return command.CommandIssuer(
                 name=name,
                 run=declared.run,
                 folder=outline.folder,
-                environment=environment,
+                environment=_environment(declared.environment, outline),
                 seconds=float(declared.timeout),
             )
         case LocalCaIssuer():
@@ -60,8 +63,60 @@ def issuer_of(name: str, outline: Outline, store: Store, session: Callable[[str]
                 session=session(declared.server),
                 mark=mark,
             )
-        case _:
-            raise NotImplementedError(store)
+        case AcmeIssuer():
+            return _acme(declared, outline, store)
+
+
+def _acme(declared: AcmeIssuer, outline: Outline, store: Store) -> Issuer:
+    from cmscert.issue import acme, acme_talk, dns_watch  # late: the ACME library costs a fifth of a second
+
+    reference = declared.external_key
+    external = None
+    if declared.external_id is not None and reference is not None:
+        external = acme_talk.ExternalAccount(
+            id=declared.external_id, key=lambda: resolve(reference, folder=outline.folder)
+        )
+    accounts = acme_talk.Accounts(
+        name=declared.name,
+        directory=declared.directory,
+        store=store,
+        contact=declared.contact,
+        external=external,
+        ca_bundle=declared.ca_bundle,
+        agree=declared.agree_terms,
+    )
+    return acme.AcmeIssuer(
+        name=declared.name,
+        accounts=accounts,
+        store=store,
+        publisher=_publisher(declared.dns_01, outline),
+        watch=dns_watch.Watch(resolvers=declared.resolvers, seconds=float(declared.propagation)),
+        preferred_chain=declared.preferred_chain,
+    )
+
+
+def _publisher(declared: HookOutline | UpdatesOutline, outline: Outline) -> Publisher:
+    if isinstance(declared, HookOutline):
+        return Hook(
+            words=declared.command,
+            folder=outline.folder,
+            environment=_environment(declared.environment, outline),
+            seconds=float(declared.timeout),
+        )
+    from cmscert.issue.dns_update import Updates
+
+    return Updates(
+        server=declared.server,
+        key_name=declared.key_name,
+        key=resolve(declared.key, folder=outline.folder),
+        algorithm=declared.algorithm,
+        port=declared.port,
+        zone=declared.zone,
+    )
+
+
+def _environment(declared: Mapping[str, SecretRef], outline: Outline) -> dict[str, Secret[str]]:
+    return {word: resolve(ref, folder=outline.folder) for word, ref in declared.items()}
 
 
 def _local_ca(declared: LocalCaIssuer, outline: Outline) -> Issuer:

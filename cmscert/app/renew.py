@@ -18,6 +18,7 @@ from cmscert.app.issuers import issuer_of, mark, sessions_or_why
 from cmscert.app.plan import own_state_dir
 from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
+from cmscert.app.suggestions import ask_suggestions, with_suggestions
 from cmscert.app.supplies import issued_uses, open_store, places_of, waits_for
 from cmscert.errors import CmscertError, Fault, InputError, IssuerError, NodeError, SecretError
 from cmscert.inventory.load import read_bundles
@@ -87,6 +88,9 @@ async def renew(
     LockHeld when another run changes the fleet or the store; everything else is in the rows.
     """
     outline, bundles = read_bundles(inventory)
+    if not options.rehearse:
+        await ask_suggestions(outline, now, ports.note)
+    outline = with_suggestions(outline)
     needs = tuple(_needs(outline, options, now))
     wanted = [need for need in needs if need.why is not None]
     if options.rehearse or not wanted:

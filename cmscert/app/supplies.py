@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from cmscert.errors import Fault, InputError
 from cmscert.files import Unreadable, read_regular
 from cmscert.inventory.databases import minting
 from cmscert.inventory.judging import Place, uses
-from cmscert.inventory.outline import CertificateOutline, LocalCaIssuer, Outline
+from cmscert.inventory.outline import AcmeIssuer, CertificateOutline, LocalCaIssuer, Outline
 from cmscert.inventory.secrets import resolve
 from cmscert.inventory.supplies import Obtained, Supplies, Use
 from cmscert.issue.index import Record
+from cmscert.issue.renewal_info import suggested
 from cmscert.issue.store import Store, Stored
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.keys import PrivateKey
@@ -46,6 +48,12 @@ def supplies_of(outline: Outline) -> Supplies:
     if not outline.issuers:
         return Supplies()
     return _Shelves(outline, open_store(outline, keys=False)).all()
+
+
+def suggestions_in(store: Store, outline: Outline) -> dict[str, datetime]:
+    """Return when certificates are due as their CAs say, by SHA-256, as far as the store knows."""
+    known = (store.issuer(name) for name, one in outline.issuers.items() if isinstance(one, AcmeIssuer))
+    return {sha256: at for each in known if each is not None for sha256, at in suggested(each.facts).items()}
 
 
 def issued_uses(outline: Outline) -> dict[Use, CertificateOutline]:
@@ -91,6 +99,7 @@ class _Shelves:
             issuers={name: found for name in self.outline.issuers if (found := self._signs_with(name))},
             waiting=waiting,
             pending={server: tuple(names) for server, names in pending.items()},
+            suggested=suggestions_in(self.store, self.outline),
         )
 
     def _signs_with(self, issuer: str) -> tuple[Certificate, ...]:

@@ -14,28 +14,10 @@ from cmscert.inventory.certificates import Certificates
 from cmscert.inventory.checking import Checking
 from cmscert.inventory.databases import databases
 from cmscert.inventory.document import parse
-from cmscert.inventory.forms import (
-    AcmeForm,
-    CmsCaForm,
-    CommandIssuerForm,
-    DirectoryForm,
-    IssuedBundle,
-    LocalCaForm,
-    PolicyForm,
-)
+from cmscert.inventory.forms import IssuedBundle, PolicyForm
+from cmscert.inventory.issuers import issuer
 from cmscert.inventory.logins import check_ways
-from cmscert.inventory.outline import (
-    AcmeIssuer,
-    BundleOutline,
-    CmsCaIssuer,
-    CommandIssuer,
-    DirectoryIssuer,
-    IssuerOutline,
-    Keys,
-    LocalCaIssuer,
-    Outline,
-    StoreOutline,
-)
+from cmscert.inventory.outline import BundleOutline, Keys, Outline, StoreOutline
 from cmscert.inventory.salvage import read_form
 from cmscert.inventory.servers import Servers
 from cmscert.inventory.slots import services
@@ -97,7 +79,7 @@ def _outline(checking: Checking, sha256: str) -> Outline:
         certificates=certificates.made,
         bundles={name: _bundle(checking, name) for name in form.bundles},
         databases=clusters,
-        issuers={name: _issuer(checking, name) for name in form.issuers},
+        issuers={name: issuer(checking, name) for name in form.issuers},
         store=_store(checking),
         subject=form.subject.model_dump(exclude_none=True),
         policy=_policy(checking, form.policy),
@@ -114,40 +96,6 @@ def _bundle(checking: Checking, name: str) -> BundleOutline:
     return BundleOutline(
         name=name, paths=tuple(checking.material((*keys, number), path) for number, path in enumerate(form))
     )
-
-
-def _issuer(checking: Checking, name: str) -> IssuerOutline:
-    form = checking.form.issuers[name]
-    keys: Keys = ("issuers", name)
-    match form:
-        case AcmeForm():
-            dns_01 = form.challenge.dns_01.command
-            return AcmeIssuer(name=name, directory=form.directory, contact=form.contact, dns_01=dns_01)
-        case DirectoryForm():
-            requests = checking.material((*keys, "requests"), form.requests)
-            certificates = checking.material((*keys, "certificates"), form.certificates)
-            return DirectoryIssuer(name=name, requests=requests, certificates=certificates)
-        case CommandIssuerForm():
-            environment = {
-                variable: ref
-                for variable, one in form.environment.items()
-                if (ref := checking.secret((*keys, "environment", variable), one)) is not None
-            }
-            return CommandIssuer(name=name, run=form.run, timeout=form.timeout, environment=environment)
-        case LocalCaForm():
-            certificate = checking.material((*keys, "certificate"), form.certificate)
-            key = checking.secret((*keys, "key"), form.key)
-            assert key is not None  # noqa: S101 - the form has it
-            return LocalCaIssuer(
-                name=name,
-                certificate=certificate,
-                key=key,
-                passphrase=checking.secret((*keys, "passphrase"), form.passphrase),
-                days=form.days,
-            )
-        case CmsCaForm():
-            checking.known((*keys, "server"), "servers", form.server, checking.form.servers)
-            return CmsCaIssuer(name=name, server=form.server, basename=form.basename, common_name=form.common_name)
 
 
 def _store(checking: Checking) -> StoreOutline | None:

@@ -9,13 +9,8 @@ from pathlib import Path
 from cmscert.errors import Fault, Severity
 from cmscert.inventory.complaints import suggestion
 from cmscert.inventory.document import Document, KeyPath
-from cmscert.inventory.forms import (
-    CommandForm,
-    EnvForm,
-    FileForm,
-    InventoryForm,
-    KeyringForm,
-)
+from cmscert.inventory.forms import InventoryForm
+from cmscert.inventory.secret_forms import CommandForm, EnvForm, FileForm, KeyringForm
 from cmscert.inventory.sources import Border
 from cmscert.model.login import SecretRef
 

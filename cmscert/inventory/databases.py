@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from cmscert.inventory.certificates import Certificates
 from cmscert.inventory.checking import Checking
 from cmscert.inventory.complaints import suggestion
-from cmscert.inventory.forms import CmsCaForm, DatabaseForm
+from cmscert.inventory.forms import DatabaseForm
+from cmscert.inventory.issuer_forms import CmsCaForm
 from cmscert.inventory.outline import CmsCaIssuer, DatabaseOutline, Keys, Outline
 from cmscert.model.desired import Minting, Unhandled
 

@@ -16,6 +16,8 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_HOST = 253
 _MAX_SHARE = 20
+_MAX_PORT = 65535
+_PLACE = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:]+))(?::(?P<port>\d{1,5}))?")
 _EMAIL = re.compile(rf"[^@\s,]+@{_HOST.pattern}")
 
 
@@ -63,6 +65,25 @@ _VARIABLE = rule(r"[A-Za-z_][A-Za-z0-9_]*", "use the name of an environment vari
 _COUNTRY = rule(r"[A-Za-z]{2}", "use the two letters of ISO 3166")
 _BASENAME = rule(r"[A-Za-z0-9_-]{1,60}", "use letters, digits, hyphens and underscores")
 
+
+def name_server(text: str) -> tuple[str, int]:
+    """Read ``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``; raises ValueError. The port of DNS is 53."""
+    found = _PLACE.fullmatch(text)
+    address, port = (found["v6"] or found["v4"], int(found["port"] or "53")) if found else (text, 53)
+    if not 0 < port <= _MAX_PORT:
+        raise ValueError(text)
+    return str(ipaddress.ip_address(address)), port
+
+
+def _resolver(text: str) -> str:
+    try:
+        name_server(text)
+    except ValueError:
+        message = "use the IP address of a name server, with :PORT behind where it is not 53"
+        raise PydanticCustomError("text_rule", "{message}", {"message": message}) from None
+    return text
+
+
 ServerName = Annotated[str, *_SERVER]
 Name = Annotated[str, *_NAME]
 CertificateName = Annotated[str, *_CERTIFICATE]
@@ -76,6 +97,7 @@ Interface = Annotated[str, *_INTERFACE]
 Variable = Annotated[str, *_VARIABLE]
 Country = Annotated[str, *_COUNTRY]
 Basename = Annotated[str, *_BASENAME]
+Resolver = Annotated[str, AfterValidator(_resolver)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 

@@ -8,7 +8,6 @@ from pydantic import Discriminator, Field, WithJsonSchema
 
 from cmscert.inventory.fields import (
     Address,
-    Basename,
     BundleName,
     CertificateName,
     Country,
@@ -23,65 +22,13 @@ from cmscert.inventory.fields import (
     ServerName,
     Share,
     Text,
-    Variable,
     branch,
     kind_of,
     tag_by,
 )
+from cmscert.inventory.issuer_forms import IssuerForm
+from cmscert.inventory.secret_forms import SecretForm
 from cmscert.inventory.service_forms import Form, ServicesForm
-
-SECRET_FORMS = "{env: NAME}, {file: PATH}, {command: [PROGRAM, ...]} or {keyring: {service: S, user: U}}"  # noqa: S105 - names the forms
-
-
-class EnvForm(Form):
-    """A secret in an environment variable."""
-
-    env: Variable = Field(description="Name of the variable.")
-
-
-class FileForm(Form):
-    """A secret in a file, which may lie anywhere."""
-
-    file: PathText = Field(description="Path, relative to the inventory's folder; `~` is your home.")
-
-
-class CommandForm(Form):
-    """A secret that a program prints."""
-
-    command: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="Program and arguments; no shell is involved."
-    )
-
-
-class KeyringEntry(Form):
-    """Where in the keyring."""
-
-    service: Text = Field(description="Service of the entry.")
-    user: Text = Field(description="User of the entry.")
-
-
-class KeyringForm(Form):
-    """A secret in the keyring of the desktop."""
-
-    keyring: KeyringEntry = Field(description="Service and user of the entry.")
-
-
-def _secret_kind(value: object) -> str | None:
-    keys = list(value) if isinstance(value, dict) else []
-    return str(keys[0]) if len(keys) == 1 else None
-
-
-SecretForm = Annotated[
-    Annotated[EnvForm, branch("env")]
-    | Annotated[FileForm, branch("file")]
-    | Annotated[CommandForm, branch("command")]
-    | Annotated[KeyringForm, branch("keyring")],
-    Discriminator(
-        tag_by(_secret_kind),
-        custom_error_type="secret",
-        custom_error_message=f"a secret is never written here: say where it is kept, with {SECRET_FORMS}",
-    ),
-]
 
 
 class TimeoutForm(Form):
@@ -125,90 +72,6 @@ class SubjectForm(Form):
     ST: Text | None = Field(default=None, description="State or province.")
     C: Country | None = Field(default=None, description="Country, two letters.")
     emailAddress: Text | None = Field(default=None, description="E-mail address.")  # noqa: N815 - the attribute's own name
-
-
-class Dns01Form(Form):
-    """How to publish a DNS record."""
-
-    command: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="Program and arguments that publish and remove the record."
-    )
-
-
-class ChallengeForm(Form):
-    """How to prove control of a name."""
-
-    dns_01: Dns01Form = Field(description="By a DNS record.")
-
-
-class AcmeForm(Form):
-    """A CA that speaks ACME."""
-
-    type: Literal["acme"]
-    directory: Annotated[str, Field(pattern="^https://[^\\s]+$")] = Field(description="URL of the ACME directory.")
-    contact: Text | None = Field(default=None, description="E-mail address of the account.")
-    challenge: ChallengeForm = Field(description="How to prove control of the names.")
-
-
-class DirectoryForm(Form):
-    """People or another system sign: requests go to one folder, certificates come back in another."""
-
-    type: Literal["directory"]
-    requests: PathText = Field(description="Folder for requests.")
-    certificates: PathText = Field(description="Folder where signed certificates appear.")
-
-
-class CommandIssuerForm(Form):
-    """A program signs."""
-
-    type: Literal["command"]
-    run: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        description="Program and arguments; {csr}, {certificate} and {chain} stand for files, {name} and {names} for "
-        "the certificate. Without {certificate} the program prints it."
-    )
-    timeout: Annotated[int, Field(ge=1, le=3600)] = Field(default=120, description="Seconds that it may take.")
-    environment: dict[Variable, SecretForm] = Field(
-        default_factory=dict, description="Variables that it gets besides PATH, HOME and their like."
-    )
-
-
-class LocalCaForm(Form):
-    """A private CA whose key is at hand."""
-
-    type: Literal["local_ca"]
-    certificate: PathText = Field(description="The CA's certificate.")
-    key: SecretForm = Field(description="Where the CA's key is kept.")
-    passphrase: SecretForm | None = Field(default=None, description="Where the passphrase of the CA's key is kept.")
-    days: Annotated[int, Field(ge=1, le=3650)] = Field(
-        default=397, description="Life of its certificates in days; never beyond the CA's own."
-    )
-
-
-class CmsCaForm(Form):
-    """The CA built into CMS."""
-
-    type: Literal["cms_ca"]
-    server: str = Field(description="The server that holds the CA.")
-    basename: Basename = Field(description="Name of the CA's key and certificate on that server.")
-    common_name: Text = Field(description="Common name of the CA.")
-
-
-def _issuer_type(value: object) -> str | None:
-    return str(value.get("type")) if isinstance(value, dict) else None
-
-
-IssuerForm = Annotated[
-    Annotated[AcmeForm, branch("acme")]
-    | Annotated[DirectoryForm, branch("directory")]
-    | Annotated[CommandIssuerForm, branch("command")]
-    | Annotated[LocalCaForm, branch("local_ca")]
-    | Annotated[CmsCaForm, branch("cms_ca")],
-    Discriminator(
-        tag_by(_issuer_type),
-        custom_error_type="issuer",
-        custom_error_message="an issuer needs a type: acme, directory, command, local_ca or cms_ca",
-    ),
-]
 
 
 class IssuedBundle(Form):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from cmscert.inventory.material import Shelf
 from cmscert.inventory.outline import Outline
 from cmscert.inventory.supplies import Keys, Supplies, Supply, no_supplies
 from cmscert.inventory.wanted import Wanted
-from cmscert.model.desired import Desired
+from cmscert.model.desired import Desired, Policy
 from cmscert.model.login import Login
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.keys import PrivateKey
@@ -76,7 +76,7 @@ def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
         desired=Desired(
             fleet=outline.fleet,
             servers=servers,
-            policy=outline.policy,
+            policy=_with_suggestions(outline.policy, supplies),
             inventory_sha256=shelf.digest(),
             unhandled=wanted.unhandled(),
             databases=wanted.databases(),
@@ -88,3 +88,7 @@ def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
         warnings=refusal(checking.faults).faults,
         outline=outline,
     )
+
+
+def _with_suggestions(policy: Policy, supplies: Supplies) -> Policy:
+    return replace(policy, renew_when=replace(policy.renew_when, suggested=supplies.suggested))

@@ -111,13 +111,45 @@ class DatabaseOutline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutline:
+    """A program that publishes TXT records. ``timeout``: seconds. ``environment``: as for ``CommandIssuer``."""
+
+    command: tuple[str, ...]
+    timeout: int = 120
+    environment: Mapping[str, SecretRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdatesOutline:
+    """A name server that takes updates signed with TSIG. ``zone``: None to find it out."""
+
+    server: str
+    key_name: str
+    key: SecretRef
+    algorithm: str = "hmac-sha256"
+    port: int = 53
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcmeIssuer:
-    """A CA that speaks ACME. ``dns_01``: argument list of the program that publishes records."""
+    """A CA that speaks ACME. ``dns_01``: how TXT records are published.
+
+    ``propagation``: seconds to wait for them. ``resolvers``: address and port of the name servers that must show them.
+    ``external_id`` and ``external_key``: external account binding, both or neither.
+    """
 
     name: str
     directory: str
     contact: str | None
-    dns_01: tuple[str, ...]
+    dns_01: HookOutline | UpdatesOutline
+    propagation: int = 120
+    resolvers: tuple[tuple[str, int], ...] = ()
+    agree_terms: bool = True
+    external_id: str | None = None
+    external_key: SecretRef | None = None
+    preferred_chain: str | None = None
+    ca_bundle: Path | None = None
     type: Literal["acme"] = "acme"
 
 

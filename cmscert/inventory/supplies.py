@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cmscert.inventory.outline import Outline
 from cmscert.pki.certificate import Certificate
@@ -30,7 +31,8 @@ class Supplies:
 
     ``issuers``: by issuer, the CA certificates that it is known to sign with. ``waiting``: why a certificate is not
     there yet. ``pending``: by server, the files of requests that await a signature. ``keys``: by hash of the public
-    half; a key may be opened, and its passphrase looked up, only when it is taken.
+    half; a key may be opened, and its passphrase looked up, only when it is taken. ``suggested``: when CAs would renew,
+    by SHA-256 of the certificate.
     """
 
     obtained: Mapping[Use, Obtained] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class Supplies:
     issuers: Mapping[str, tuple[Certificate, ...]] = field(default_factory=dict)
     waiting: Mapping[Use, str] = field(default_factory=dict)
     pending: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    suggested: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Keys(Mapping[str, PrivateKey]):

@@ -52,10 +52,14 @@ class ProgramFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A program with where and how it runs. ``environment``: what it gets besides the usual; ``seconds``: its time."""
+    """A program with where and how it runs.
+
+    ``environment``: what it gets besides the usual; ``told``: what it gets too, and may repeat. ``seconds``: its time.
+    """
 
     words: tuple[str, ...]
     folder: Path
+    told: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Secret[str]] = field(default_factory=dict, repr=False)
     seconds: float = SECONDS
 
@@ -79,6 +83,7 @@ class Program:
     async def _ended(self) -> _Ended:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment |= {name: secret.reveal() for name, secret in self.environment.items()}
+        environment |= self.told
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.words,

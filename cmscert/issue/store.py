@@ -261,6 +261,12 @@ class Store:
             )
             self._places.write("issuers", name, write_issuer(name, record))
 
+    def note_issuer(self, name: str, facts: Mapping[str, str]) -> None:
+        """Keep other facts for an issuer; its CA certificates and its account key stay."""
+        with self.held():
+            record = self._issuer(name) if name in self._places.names("issuers") else IssuerRecord()
+            self._places.write("issuers", name, write_issuer(name, replace(record, facts=dict(facts))))
+
     def prune(self, keep: int) -> tuple[str, ...]:
         """Leave the newest revision and ``keep`` older ones of each certificate; return the files removed.
 

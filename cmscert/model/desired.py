@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Literal
 
@@ -168,10 +168,14 @@ class WantedDatabase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """When a certificate is due for renewal: below this share of its life, or below this time left."""
+    """When a certificate is due for renewal: below this share of its life, or below this time left.
+
+    ``suggested``: what CAs say themselves (ARI, RFC 9773), by the SHA-256 of the certificate; that wins.
+    """
 
     life_left: Fraction | None = Fraction(1, 3)
     time_left: timedelta | None = None
+    suggested: Mapping[str, datetime] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

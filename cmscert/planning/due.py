@@ -25,14 +25,15 @@ def end_of(certificates: tuple[Certificate, ...]) -> datetime:
     return min(certificate.not_after for certificate in certificates)
 
 
-def due_at(certificates: tuple[Certificate, ...], due: Due, suggested: datetime | None = None) -> datetime:
+def due_at(certificates: tuple[Certificate, ...], due: Due) -> datetime:
     """Return the moment from which a certificate (leaf first, then its chain) is due.
 
     A share of life counts from the leaf's ``not_before`` to the end of the chain. Days that are as long as that life
     or longer count as a third of it: otherwise it would be due the moment it is issued, and asked for in every run.
-    ``suggested``: what the CA itself says (ARI, RFC 9773); it wins, but for the end.
+    What the CA itself suggests (ARI, RFC 9773) wins, but for the end.
     """
     end = end_of(certificates)
+    suggested = due.suggested.get(certificates[0].sha256)
     if suggested is not None:
         return min(suggested, end)
     life = end - certificates[0].not_before
@@ -44,11 +45,9 @@ def due_at(certificates: tuple[Certificate, ...], due: Due, suggested: datetime 
     return min(moments, default=end)
 
 
-def is_due(
-    certificates: tuple[Certificate, ...], due: Due, moment: datetime, suggested: datetime | None = None
-) -> bool:
+def is_due(certificates: tuple[Certificate, ...], due: Due, moment: datetime) -> bool:
     """Tell whether it is time to renew; the very moment counts as due."""
-    return moment >= due_at(certificates, due, suggested)
+    return moment >= due_at(certificates, due)
 
 
 def _share(life: timedelta, share: Fraction) -> timedelta:

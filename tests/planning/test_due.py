@@ -81,10 +81,11 @@ def test_chain_counts(due: Due, sooner: int) -> None:
 def test_the_ca_knows_better(due: Due, days: int) -> None:
     """What the CA suggests wins over every rule, sooner or later, but never past the end."""
     suggested = MOMENT + days * DAY
+    told = replace(due, suggested={LEAF.sha256: suggested, "0" * 64: MOMENT})
 
-    assert due_at(lasting(90), due, suggested) == min(suggested, MOMENT + 90 * DAY)
-    assert is_due(lasting(90), due, suggested, suggested)
-    assert not is_due(lasting(90), due, min(suggested, MOMENT + 90 * DAY) - MICROSECOND, suggested)
+    assert due_at(lasting(90), told) == min(suggested, MOMENT + 90 * DAY)
+    assert is_due(lasting(90), told, suggested)
+    assert not is_due(lasting(90), told, min(suggested, MOMENT + 90 * DAY) - MICROSECOND)
 
 
 def test_what_lies_beside_does_not_count() -> None:
