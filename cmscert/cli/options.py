@@ -13,6 +13,7 @@ from cmscert.cli.output import Output
 
 P = ParamSpec("P")
 Body = Callable[Concatenate[Output, P], int]
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 INVENTORY = click.argument("inventory", type=click.Path(path_type=Path))
 PARALLEL = click.option(
@@ -33,9 +34,13 @@ def _selectors(_context: click.Context, option: click.Parameter, values: tuple[s
     return values
 
 
-FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the result (text)."
-)
+def formats(*more: str) -> Option:
+    """Return the option for the form of a result; every result has the forms text and json."""
+    choice = click.Choice(["text", "json", *more])
+    return click.option("--format", "form", type=choice, default="text", help="Form of the result (text).")
+
+
+FORMAT = formats()
 OUTPUT = click.option(
     "--output", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Result into a file."
 )
@@ -63,9 +68,12 @@ QUIET = (FORMAT, OUTPUT, NO_COLOR)
 READING = (FORMAT, OUTPUT, SELECT, VERBOSE, LOG_FORMAT, NO_COLOR, STATE_DIR)
 
 
-def talks(
-    *options: Callable[[Callable[..., Any]], Callable[..., Any]],
-) -> Callable[[Body[P]], Callable[..., int]]:
+def reading(*more: str) -> tuple[Option, ...]:
+    """Return the options of a command that reads servers; ``more``: forms of its result besides text and json."""
+    return (formats(*more), *READING[1:])
+
+
+def talks(*options: Option) -> Callable[[Body[P]], Callable[..., int]]:
     """Give a command options about its output, and hand them to it as one value, the first argument."""
 
     def decorate(body: Body[P]) -> Callable[..., int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cmscert.app.ports import Note
     from cmscert.errors import CmscertError, NodeError
 
-Form = Literal["text", "json"]
+LogForm = Literal["text", "json"]
 NARROW = 80
 WIDE = 200
 
@@ -27,11 +27,11 @@ WIDE = 200
 class Output:
     """How one command was asked to talk."""
 
-    form: Form = "text"
+    form: str = "text"
     file: Path | None = None
     select: tuple[str, ...] = ()
     verbose: bool = False
-    log_format: Form = "text"
+    log_format: LogForm = "text"
     no_color: bool = False
     state_dir: Path | None = None
     out: TextIO = field(default_factory=lambda: sys.stdout)
