@@ -176,9 +176,10 @@ def _restored(step: Step) -> tuple[str, ...]:
 
 
 def _slots(step: Step) -> tuple[str, ...]:
-    if isinstance(step.action, Rebind):
-        return tuple(binding.slot for binding in step.action.bindings)
-    return tuple(step.slot.split(", ")) if step.slot else ()
+    """Return the slots that a step changes: with fixed names that may be one that stays bound to the same names."""
+    named = step.slot.split(", ") if step.slot else []
+    bound = (binding.slot for binding in step.action.bindings) if isinstance(step.action, Rebind) else ()
+    return tuple(dict.fromkeys((*named, *bound)))
 
 
 def _before(step: Step) -> dict[str, Binding]:

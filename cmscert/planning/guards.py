@@ -40,7 +40,7 @@ def last_call_bridge(case: Case) -> Iterator[Refusal]:
         return
     for server in dict.fromkeys(step.server for step in case.steps if _stops(step, "callbridge")):
         others = [name for name in bridges if name != server]
-        if not any(_call_bridge_works(case, name) for name in others):
+        if not any(_call_bridge_works(case, name) or _is_mended_first(case, name, server) for name in others):
             yield Refusal(
                 guard="last-call-bridge",
                 server=server,
@@ -284,6 +284,19 @@ def _has_call_bridge(sight: Sight) -> bool:
         return True
     state = sight.state("callbridge")
     return state is not None and state.binding("callbridge").certificate is not None
+
+
+def _is_mended_first(case: Case, server: str, before: str) -> bool:
+    """Tell whether a call bridge that an earlier run left has to answer again before another one is stopped."""
+    left = case.mended.get((server, "callbridge"))
+    if left is None or "callbridge" not in left.touched.served:
+        return False
+    mends = {step.id for step in case.steps if step.server == server and _stops(step, "callbridge")}
+    behind: set[str] = set()
+    for step in case.steps:
+        if mends.intersection(step.after) or behind.intersection(step.after):
+            behind.add(step.id)
+    return all(step.id in behind for step in case.steps if step.server == before and _stops(step, "callbridge"))
 
 
 def _call_bridge_works(case: Case, server: str) -> bool:

@@ -148,11 +148,18 @@ def with_copies(
 ) -> dict[str, Sight]:
     """Tell the planner which files may be there in part, and where their good copies are.
 
-    What a service has been proven to have loaded is good itself.
+    What every service has been proven to have loaded is good itself.
     """
-    good = {
-        (each.touched.server, file) for each in interruptions if each.fate == "proven" for file in each.touched.files
-    }
+    proven, needed = (
+        {
+            (each.touched.server, file)
+            for each in interruptions
+            for file in each.touched.files
+            if (each.fate == "proven") is so
+        }
+        for so in (True, False)
+    )
+    good = proven - needed
     return {
         name: replace(
             sight,

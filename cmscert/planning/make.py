@@ -34,7 +34,7 @@ from cmscert.planning.removal import removable
 from cmscert.planning.sight import Sight, see
 from cmscert.planning.stages import stage
 from cmscert.planning.steps import Drafting, draft_services, in_order, number, services_gate
-from cmscert.planning.targets import LOADED_ONLY, Target, identity_target
+from cmscert.planning.targets import LOADED_ONLY, TRUST_ONLY, Target, identity_target
 from cmscert.planning.trust import Move, Place, Scope, find_views, move
 
 
@@ -92,12 +92,13 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     one_at_a_time = desired.policy.one_at_a_time
     mended = left_to_mend(left, drift)
     staged = stage(
-        tuple(targets),
+        tuple(place for place in targets if place not in moves or not set(because[place]) <= TRUST_ONLY),
         moves,
         rows,
         servers=tuple(sights),
         one_at_a_time=one_at_a_time,
         starts=tuple(place for place in mended if place not in _changed(targets, moves)),
+        urgent=frozenset(mended),
     )
     drafting = Drafting(
         sights=sights, policy=desired.policy, targets=targets, moves=moves, because=because, left=mended

@@ -66,11 +66,12 @@ def stage(
     servers: tuple[str, ...],
     one_at_a_time: tuple[str, ...],
     starts: tuple[Place, ...] = (),
+    urgent: frozenset[Place] = frozenset(),
 ) -> Staged:
     """Order the changes.
 
     ``identities``: identity slots that change. ``moves``: how trusts change, by place. ``rows``: by (server, service).
-    ``starts``: (server, service) of services that only load what is bound.
+    ``starts``: (server, service) of services that only load what is bound. ``urgent``: those that may be down.
     ``servers``: the inventory's order, which breaks ties, so that the same input gives the same order.
     """
     split: set[Place] = set()
@@ -82,7 +83,7 @@ def stage(
             break
         split.add(min(_services(circle), key=lambda place: (rows[place].seconds, servers.index(place[0]), place[1])))
     _webadmin_last(graph)
-    order = _chain(graph, rows, servers, one_at_a_time)
+    order = _chain(graph, rows, servers, one_at_a_time, urgent)
     return Staged(
         graph=graph, order=order, slots={change: tuple(sorted(slots)) for change, slots in held.slots.items()}
     )
@@ -163,15 +164,20 @@ def _webadmin_last(graph: Graph) -> None:
 
 
 def _chain(
-    graph: Graph, rows: Mapping[Place, Service], servers: tuple[str, ...], one_at_a_time: tuple[str, ...]
+    graph: Graph,
+    rows: Mapping[Place, Service],
+    servers: tuple[str, ...],
+    one_at_a_time: tuple[str, ...],
+    urgent: frozenset[Place],
 ) -> tuple[Change, ...]:
     """Add the links of "never two at once" (law 11) and return the whole order."""
     level: dict[Change, int] = {}
     for change in TopologicalSorter(graph).static_order():
         level[change] = max((level[before] + 1 for before in graph[change]), default=0)
 
-    def rank(change: Change) -> tuple[int, int, int, str]:
-        return level[change], _RANK[change.stage], servers.index(change.server), change.service
+    def rank(change: Change) -> tuple[int, bool, int, int, str]:
+        calm = (change.server, change.service) not in urgent
+        return level[change], calm, _RANK[change.stage], servers.index(change.server), change.service
 
     order = sorted(graph, key=rank)
     last: dict[str, Change] = {}

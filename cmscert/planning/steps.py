@@ -142,7 +142,8 @@ def _change(
     wanted, uploads, because = _bindings(drafting, change, slots)
     found = {slot: drafting.binding((change.server, slot)) for slot in wanted}
     old = {slot: drafting.way_back((change.server, slot), left) for slot in wanted}
-    restores = _restores(sight, uploads, (*wanted.values(), *old.values()))
+    behind = _bound(sight, change.service) if left is not None else ()
+    restores = _restores(sight, uploads, (*wanted.values(), *old.values(), *behind))
     files = [_upload(drafting, sight, upload, before, gate) for upload in uploads]
     checks = list(_checks(drafting, sight, wanted, uploads, gate))
     stopped = not is_running(sight, change.service) and left is None
@@ -188,6 +189,11 @@ def _restores(sight: Sight, uploads: list[Upload], bindings: Iterable[Binding]) 
     return tuple(RestoreFile(file=name, saved_as=copy) for name, copy in copies.items())
 
 
+def _bound(sight: Sight, service: str) -> tuple[Binding, ...]:
+    state = sight.state(service)
+    return tuple(state.bindings.values()) if state is not None else ()
+
+
 def _way_back(
     service: str, old: Mapping[str, Binding], restores: tuple[RestoreFile, ...], tags: tuple[str, ...]
 ) -> Undo:
@@ -205,7 +211,7 @@ def _again(drafting: Drafting, left: Interruption, before: list[Draft]) -> Draft
     server, service = left.place
     sight, touched = drafting.sights[server], left.touched
     bound = {slot: sight.binding(slot) for slot in touched.slots if sight.slot(slot) is not None}
-    restores = _restores(sight, [], bound.values())
+    restores = _restores(sight, [], _bound(sight, service))
     old = {slot: binding for slot in bound if (binding := former(left, sight, slot)) and binding != bound[slot]}
     reason = "stopped-by-run" if left.fate == "start" else "load-unproven"
     draft = Draft(

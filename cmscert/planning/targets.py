@@ -24,6 +24,9 @@ from cmscert.planning.sight import Sight
 
 Role = Literal["certificate", "key", "bundle"]
 LOADED_ONLY = LEFT | {"not-loaded"}
+TRUST_ONLY = frozenset({"bundle-missing", "bundle-differs", "bundle-order"})
+"""Reasons for which only the third file of a slot changes; where that is a trust list, it moves as trust does."""
+
 _UNKNOWN = ("00000000", "00000000")
 
 

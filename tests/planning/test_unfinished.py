@@ -536,3 +536,64 @@ def test_binding_of_a_bundle_that_is_gone_is_no_way_back(new: Generation) -> Non
     (step,) = disturbing(plan_after(fleet, left(touched("core1", "callbridge", slots=(slot,), before=before))))
 
     assert step.undo == Restart(service="callbridge")
+
+
+def test_call_bridge_that_is_down_comes_first(new: Generation, aged: Generation) -> None:
+    """A call bridge that a run left down is mended before another one stops, and is no reason to refuse then."""
+    fleet = cluster(new, aged)
+    down = fleet.server("core2")
+    down.served["callbridge"] = ABSENT
+    answered = touched(
+        "core2", "callbridge", slots=("callbridge",), served={"callbridge": aged.cluster.certificate.sha256}
+    )
+    silent = touched("core2", "callbridge", slots=("callbridge",))
+
+    known = plan_after(fleet, left(answered))
+    unknown = plan_after(fleet, left(silent))
+    fleet.server("core1").hold("callbridge", (new.cluster.certificate,), bundle=new.ca.bundle)
+    fleet.server("core1").trust("callbridge/trust-c2w", (*new.ca.bundle, *aged.ca.bundle))
+
+    first, second = (step for step in disturbing(known) if step.slot is not None and "callbridge" in step.slot)
+    assert (first.server, second.server) == ("core2", "core1")
+    assert first.id in second.after
+    assert "last-call-bridge" not in {refusal.guard for refusal in known.plan.refusals}
+    assert "last-call-bridge" in {refusal.guard for refusal in unknown.plan.refusals}
+
+
+def test_copy_counts_while_one_service_needs_it(new: Generation, old: Generation) -> None:
+    """A copy stays the way back of a file that one service has loaded and another has not."""
+    fleet = fixed(new, old)
+    core = fleet.server("core1")
+    file = core.bound["callbridge"].certificate or ""
+    core.wanted["turn"] = identity("turn", new.material("cluster", naming="fixed"), new.corp)
+    core.bound["turn"] = replace(core.bound["callbridge"], slot="turn")
+    core.served["turn"] = Known((new.cluster.certificate,))
+    core.files[COPY] = core.files[file]
+    core.files[file] = (new.cluster.certificate,)
+    core.keys[core.bound["turn"].key or ""] = new.cluster.certificate.spki_sha256
+    shown = {"turn": old.cluster.certificate.sha256}
+    proven = touched("core1", "turn", slots=("turn",), files=(file,), served=shown)
+    needs = touched("core1", "callbridge", slots=("callbridge",), files=(file,))
+
+    (step,) = disturbing(plan_after(fleet, left(proven, needs, saved={("core1", file): COPY})))
+
+    assert step.undo == Restart(service="callbridge", restores=(RestoreFile(file=file, saved_as=COPY),))
+
+
+def test_trust_list_of_an_identity_moves_alone(new: Generation, aged: Generation) -> None:
+    """Where only the trust list of an identity slot has to shrink, the service is stopped once, and not before."""
+    fleet = ToyFleet()
+    edge = fleet.server("edge1", "2.9")
+    edge.wanted["h323_gateway"] = identity("h323_gateway", new.material("node:edge1"), new.corp)
+    edge.hold(
+        "h323_gateway",
+        new.nodes["edge1"].full_chain[:1],
+        bundle=(*new.ca.bundle, aged.cluster.certificate),
+    )
+    core = fleet.server("core1", "2.9")
+    core.wanted["callbridge"] = identity("callbridge", new.material("cluster"), new.corp)
+    core.hold("callbridge", (aged.cluster.certificate,), bundle=aged.ca.bundle)
+
+    steps = disturbing(plan_after(fleet, Unfinished()))
+
+    assert [(step.server, step.action.kind) for step in steps] == [("core1", "bind"), ("edge1", "bind")]
