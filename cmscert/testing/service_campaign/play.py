@@ -21,6 +21,7 @@ from cmscert.app import inventory, running
 from cmscert.inventory.load import Loaded, load
 from cmscert.inventory.supplies import Supply, no_supplies
 from cmscert.lab import minting, pki_commands
+from cmscert.testing.lab_session import Killed
 from cmscert.testing.service_campaign.cases import DRAWN_PAUSES, PAUSES, SETTINGS, STARTS, Case, Played, Start
 from cmscert.testing.service_campaign.disk import swapped
 from cmscert.testing.service_campaign.faults import Course, draw
@@ -107,6 +108,7 @@ def _stage(setting: Setting) -> Stage:
 def _staged(run: Run) -> list[Start]:
     """Give a case a loop, a state directory, passwords and keys."""
     loop = TimelessLoop()
+    loop.set_exception_handler(_quiet_about_the_dead)
     folder = Path(tempfile.mkdtemp(prefix="cmscert-case-", dir=_MEMORY if _MEMORY.is_dir() else None))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -126,6 +128,12 @@ def _loaded(path: Path, now: datetime, supply: Supply) -> Loaded:
 def _once(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
     """Read an inventory once for each hour: nobody changes it meanwhile."""
     return _loaded(path, now.replace(minute=0, second=0, microsecond=0), supply)
+
+
+def _quiet_about_the_dead(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+    """Pass on what nobody awaited, but for tasks of a killed process."""
+    if not isinstance(told.get("exception"), Killed):
+        loop.default_exception_handler(told)
 
 
 @contextmanager
