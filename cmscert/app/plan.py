@@ -169,7 +169,12 @@ async def drift(
         chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
     )
     made = compare(chosen, sighted, now, recalled).plan
-    report = DriftReport(
+    return DriftResult(report=drift_report(chosen, made), failures=missed(chosen, sighted))
+
+
+def drift_report(chosen: Chosen, made: Plan) -> DriftReport:
+    """Take what differs out of a plan for what was selected."""
+    return DriftReport(
         made_at=made.made_at,
         fleet=made.fleet,
         inventory_sha256=made.inventory_sha256,
@@ -181,4 +186,3 @@ async def drift(
         findings=made.drift,
         notices=made.notices,
     )
-    return DriftResult(report=report, failures=missed(chosen, sighted))

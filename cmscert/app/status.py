@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from cmscert.app.fleet import PARALLEL
-from cmscert.app.inventory import choose
+from cmscert.app.inventory import Chosen, choose
 from cmscert.app.plan import look
 from cmscert.app.ports import Ports
 from cmscert.app.public_roots import public_roots
@@ -39,19 +39,21 @@ async def status(
     """Read every slot of the services that the inventory names. Same arguments and errors as ``plan``."""
     chosen = choose(inventory, now=now, select=select)
     sighted = await look(chosen, chosen.desired, ports, parallel=parallel)
+    return StatusResult(status=fleet_status(chosen, sighted.observed, now), failures=sighted.failures)
+
+
+def fleet_status(chosen: Chosen, observed: Mapping[str, ObservedServer], now: datetime) -> FleetStatus:
+    """Put together what was read of the selected servers."""
     databases = chosen.desired.databases
     judge = Judge(renew_when=chosen.desired.policy.renew_when, roots=public_roots())
-    servers = tuple(
-        server_status(server, sighted.observed[server.name], databases, judge) for server in chosen.desired.servers
-    )
-    made = FleetStatus(
+    servers = tuple(server_status(server, observed[server.name], databases, judge) for server in chosen.desired.servers)
+    return FleetStatus(
         made_at=now,
         fleet=chosen.desired.fleet,
         inventory_sha256=chosen.desired.inventory_sha256,
-        select=select,
+        select=chosen.select,
         servers=servers,
     )
-    return StatusResult(status=made, failures=sighted.failures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
