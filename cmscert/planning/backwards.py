@@ -39,10 +39,14 @@ Move = Back | Files
 
 @dataclass(slots=True, kw_only=True)
 class Order:
-    """``moves``: by id, newest first. ``links``: by id, what is done before it."""
+    """``moves``: by id, newest first. ``links``: by id, what is done before it.
+
+    ``carried``: what is loaded by the restart that follows it.
+    """
 
     moves: dict[str, Move] = field(default_factory=dict)
     links: dict[str, set[str]] = field(default_factory=dict)
+    carried: set[str] = field(default_factory=set)
 
     def add(self, move: Move, name: str) -> None:
         """Take something in that is to be put in order."""
@@ -95,10 +99,36 @@ def backwards(past: Past, sights: Mapping[str, Sight], retraced: Retraced) -> Or
         for before in _leant_on(past, back.step, backs):
             if not _is_habit(backs[before], back, sights):
                 order.links[before].add(name)
+    for name, back in backs.items():
+        _carry(order, name, back, sights[back.step.server])
     for group in groups:
         _with_files(order, group, past, sights[group.server], list(backs.values()))
     _webadmin_last(order, retraced.backs)
     return order
+
+
+def _carry(order: Order, name: str, back: Back, sight: Sight) -> None:
+    """Let the restart of another service load what the run let it load: then it is bound right before that."""
+    carrier = sight.rows[back.switch.action.service].restart_of
+    if carrier is None or back.switch.ran or back.stopped:
+        return
+    follower = next(
+        (each for each in sorted(order.links[name]) if _is_of(order.moves[each], back.step.server, carrier)), None
+    )
+    if follower is None:
+        return
+    order.links[name].remove(follower)
+    waiting = [each for each, before in order.links.items() if name in before]
+    for before in sorted(order.links[follower]):
+        order.put_before(before, name)
+    order.put_before(name, follower)
+    for each in waiting:
+        order.put_before(follower, each)
+    order.carried.add(name)
+
+
+def _is_of(move: Move, server: str, service: str) -> bool:
+    return isinstance(move, Back) and (move.step.server, move.switch.action.service) == (server, service)
 
 
 def _webadmin_last(order: Order, backs: list[Back]) -> None:

@@ -159,6 +159,7 @@ def _stand(past: Past, sight: Sight, service: str, own: tuple[Switch, ...], foun
         trails=mine,
         at={slot: len(mine[slot].steps) if at is None else at for slot, at in reached.items()},
         strange=frozenset(slot for slot, at in reached.items() if at is None),
+        restored=_restored(found, sight.name),
     )
     return [stand]
 
@@ -174,14 +175,17 @@ def _retrace_service(stand: Stand, found: Retraced) -> None:
             for each in switch.restores:
                 found.restored.pop((server, each.file), None)
         return
-    restored = {file: each for (name, file), each in found.restored.items() if name == server}
-    stand = replace(stand, restored=restored)
+    stand = replace(stand, restored=_restored(found, server))
     backs = _joined(stand, list(_backs(stand)))
     found.changed += [(server, message) for message in _changed(stand)]
     found.backs += backs
     found.drift += _drift(stand, backs)
     if stand.stays_stopped:
         found.stopped.append((server, stand.row.name))
+
+
+def _restored(found: Retraced, server: str) -> dict[str, Overwritten]:
+    return {file: each for (name, file), each in found.restored.items() if name == server}
 
 
 def _reached(past: Past, state: ServiceState, slot: str, trail: Trail) -> int | None:

@@ -129,11 +129,12 @@ def shared_file(verge: Verge) -> Iterator[Refusal]:
 
 def _new_users(verge: Verge, server: str, file: str) -> Iterator[str]:
     """Yield the slots that use a file now, did not before the run, and are not taken back."""
+    taken_back = {(back.step.server, slot) for back in verge.retraced.backs for slot in back.switch.slots}
     for screen in verge.case.sights[server].observed.screens.values():
         for slot, binding in screen.value.bindings.items() if isinstance(screen, Known) else ():
             before = verge.past.bound.get((server, slot))
             since = file in binding.files and (before is None or file not in before.files)
-            if since and (server, slot) not in verge.former:
+            if since and (server, slot) not in taken_back:
                 yield slot
 
 

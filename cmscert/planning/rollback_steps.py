@@ -54,7 +54,7 @@ def draft_rollback(
         if isinstance(move, Files):
             done[name] = [_restore(work, each, before) for each in move.files]
         else:
-            done[name] = [_take_back(work, move, before)]
+            done[name] = [_take_back(work, move, before, carried=name in order.carried)]
     if not work.late:
         return (), {}
     servers = list(sights)
@@ -62,7 +62,7 @@ def draft_rollback(
     return number([*work.gate.after, work.gate, *work.late], {}), work.contents
 
 
-def _take_back(work: _Work, back: Back, before: list[Draft]) -> Draft:
+def _take_back(work: _Work, back: Back, before: list[Draft], *, carried: bool) -> Draft:
     server, service = back.step.server, back.switch.action.service
     sight = work.sights[server]
     files = [work.restored[each.place] for each in back.files]
@@ -73,7 +73,7 @@ def _take_back(work: _Work, back: Back, before: list[Draft]) -> Draft:
     action: Rebind | Restart = Restart(service=service, tags=tags)
     undo: Undo = Restart(service=service, tags=tags, restores=copies)
     if back.bindings:
-        action = Rebind(service=service, bindings=back.bindings, stopped=back.stopped)
+        action = Rebind(service=service, bindings=back.bindings, stopped=back.stopped or carried)
         undo = Rebind(service=service, bindings=back.undo, stopped=back.stopped, restores=copies)
     draft = Draft(
         server,
@@ -81,7 +81,7 @@ def _take_back(work: _Work, back: Back, before: list[Draft]) -> Draft:
         action,
         back.because,
         after=list(dict.fromkeys([*before, *files, *(check for check in checks if check in work.late)])),
-        impact=None if back.stopped else _impact(work.policy, sight, service),
+        impact=None if back.stopped or carried else _impact(work.policy, sight, service),
         undo=undo,
     )
     work.late.append(draft)

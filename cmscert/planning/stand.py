@@ -62,14 +62,16 @@ class Stand:
     @property
     def hopeless(self) -> str | None:
         """Say why the service would not start on what it held before the run; None when it would, or need not."""
-        for slot, trail in self.trails.items():
-            if not self.at[slot] and not self.stopped_by_run:
+        for slot in self.slots:
+            brought_back = self.restored.keys() & set(self.state.binding(slot).files)
+            if not self.at.get(slot) and not self.stopped_by_run and not brought_back:
                 continue
             reason = next((each.reason for each in self.past.plan.drift if self._was_broken(each, slot)), None)
             if reason is not None:
                 return f"{slot} was broken before run {self.past.run} ({reason})"
-            identity = trail.names[-1].certificate is not None
-            if self.row.via == "restart" and identity and trail.names[0].certificate is None:
+            names = self.trails[slot].names if slot in self.trails else ()
+            first = bool(names) and names[-1].certificate is not None and names[0].certificate is None
+            if self.row.via == "restart" and first:
                 return f"{slot} held no certificate before run {self.past.run}, and nothing stops {self.row.name}"
         return None
 

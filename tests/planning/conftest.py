@@ -124,6 +124,7 @@ def _step(step: Step) -> str:
     what = {
         "put": lambda: f"put {action.file}",  # type: ignore[union-attr]  # by kind
         "save": lambda: f"save {action.file} as {action.saved_as}",  # type: ignore[union-attr]
+        "restore": lambda: f"restore {action.file} from {action.saved_as}",  # type: ignore[union-attr]
         "check": lambda: f"check {action.key} {action.certificate}",  # type: ignore[union-attr]
         "bind": lambda: f"bind {step.slot}",
         "restart": lambda: f"restart {step.slot}",

@@ -173,7 +173,7 @@ class Conversation:
         steps = counted(summarise(plan).steps, "step")
         question = f"Apply these {steps} to {plan.fleet}?"
         if plan.rolls_back is not None:
-            question = f"Take run {plan.rolls_back} back with these {steps} on {plan.fleet}?"
+            question = f"Take that run back with these {steps} on {plan.fleet}?"
         return await agrees(f"\n{question} Type yes: ", err=self.output.err)
 
     def started(self, plan: Plan) -> None:
