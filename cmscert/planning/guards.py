@@ -12,8 +12,10 @@ from cmscert.model.desired import WantedIdentity
 from cmscert.model.observed import Binding
 from cmscert.model.plan import PutFile, Rebind, Refusal, Restart, Step
 from cmscert.model.readings import Absent, Known
+from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.names import missing_names
+from cmscert.pki.public_cas import CLIENT_AUTH_HINT
 from cmscert.planning.case import Case
 from cmscert.planning.locks import foreign_lock
 from cmscert.planning.sight import Sight
@@ -61,7 +63,7 @@ def too_many_servers(case: Case) -> Iterator[Refusal]:
 
 def names_lost(case: Case) -> Iterator[Refusal]:
     """The new certificate lacks a name that the old one had."""
-    for sight, wanted, old in _rotations(case):
+    for sight, wanted, old in rotations(case):
         lost = missing_names(wanted.material.leaf, old.names)
         if lost:
             yield Refusal(
@@ -72,21 +74,23 @@ def names_lost(case: Case) -> Iterator[Refusal]:
 
 
 def client_auth_lost(case: Case) -> Iterator[Refusal]:
-    """The new certificate can no longer be used as a TLS client, the old one could."""
-    for sight, wanted, old in _rotations(case):
-        if "clientAuth" in _lost_ekus(old, wanted.material.leaf):
+    """The new certificate can no longer be used as a TLS client, the old one could, and the service is one."""
+    for sight, wanted, old in rotations(case):
+        slot = sight.slot(wanted.slot)
+        client = isinstance(slot, IdentitySlot) and "clientAuth" in slot.eku
+        if client and "clientAuth" in lost_ekus(old, wanted.material.leaf):
             yield Refusal(
                 guard="client-auth-lost",
                 server=sight.name,
-                message=f"{wanted.slot}: the new certificate lacks clientAuth, which the old one had; public CAs no "
-                "longer issue it: use a private CA where the service is a TLS client",
+                message=f"{wanted.slot}: the new certificate lacks clientAuth, which the old one had; "
+                f"{CLIENT_AUTH_HINT}",
             )
 
 
 def eku_lost(case: Case) -> Iterator[Refusal]:
     """The new certificate lacks another extended key usage that the old one had."""
-    for sight, wanted, old in _rotations(case):
-        lost = [eku for eku in _lost_ekus(old, wanted.material.leaf) if eku != "clientAuth"]
+    for sight, wanted, old in rotations(case):
+        lost = [eku for eku in lost_ekus(old, wanted.material.leaf) if eku != "clientAuth"]
         if lost:
             yield Refusal(
                 guard="eku-lost",
@@ -128,7 +132,7 @@ def key_gone(case: Case) -> Iterator[Refusal]:
 
 def not_yet_valid(case: Case) -> Iterator[Refusal]:
     """A new certificate is not valid yet by the node's own clock."""
-    for sight, wanted, _ in _rotations(case):
+    for sight, wanted, _ in rotations(case):
         skew = sight.observed.clock_skew
         there = case.moment + timedelta(seconds=skew.value if isinstance(skew, Known) else 0)
         if wanted.material.leaf.not_before > there:
@@ -234,7 +238,7 @@ def refusals(case: Case) -> tuple[Refusal, ...]:
     return tuple(refusal for guard in GUARDS for refusal in guard(case))
 
 
-def _rotations(case: Case) -> Iterator[tuple[Sight, WantedIdentity, Certificate]]:
+def rotations(case: Case) -> Iterator[tuple[Sight, WantedIdentity, Certificate]]:
     """Yield the identity slots that get another leaf, with the old one."""
     bound = {(server, binding.slot) for server, binding in _bound(case)}
     overwritten = {
@@ -268,8 +272,11 @@ def _users(sight: Sight, file: str) -> list[str]:
     ]
 
 
-def _lost_ekus(old: Certificate, new: Certificate) -> list[str]:
-    """No extension at all restricts nothing, so nothing can be lost from it or to it."""
+def lost_ekus(old: Certificate, new: Certificate) -> list[str]:
+    """Return the usages that a certificate had and its successor has not.
+
+    No extension at all restricts nothing, so nothing can be lost from it or to it.
+    """
     if old.ekus is None or new.ekus is None:
         return []
     return [eku for eku in old.ekus if eku not in new.ekus]

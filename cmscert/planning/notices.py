@@ -11,11 +11,21 @@ from cmscert.model.plan import Notice, Rebind, Restart
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.admin import admin_unprobed
 from cmscert.planning.case import Case
+from cmscert.planning.guards import client_auth_lost, lost_ekus, rotations
 from cmscert.planning.left_notices import left_by_run, unfinished_run
 from cmscert.planning.locks import lock_expired, locked_by_another
 from cmscert.planning.trust import is_running, refused
 
 PASSWORD_WARNING = timedelta(days=30)
+
+
+def client_auth_gone(case: Case) -> Iterator[Notice]:
+    """The new certificate lacks clientAuth, the old one had it, and nothing is known to need it there."""
+    guarded = {(refusal.server, refusal.guard) for refusal in client_auth_lost(case)}
+    for sight, wanted, old in rotations(case):
+        if "clientAuth" in lost_ekus(old, wanted.material.leaf) and (sight.name, "client-auth-lost") not in guarded:
+            message = "the new certificate lacks clientAuth, which the old one had; as a TLS server it does without"
+            yield Notice(server=sight.name, slot=wanted.slot, reason="client-auth-gone", message=message)
 
 
 def renewal_waiting(case: Case) -> Iterator[Notice]:
@@ -125,6 +135,7 @@ def _is_saved(case: Case, server: str, slot: str | None) -> bool:
 NOTICES: tuple[Callable[[Case], Iterator[Notice]], ...] = (
     unhandled,
     renewal_waiting,
+    client_auth_gone,
     password_expires,
     clock_unread,
     stopped,

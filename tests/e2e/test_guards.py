@@ -136,12 +136,15 @@ def test_names_lost(fleet: Any, cli: Cli, tmp_path: Path) -> None:  # noqa: ANN4
     lifted(cli, inventory, "names-lost")
 
 
-def test_client_auth_lost(fleet: Any, cli: Cli, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest
-    """A certificate that can no longer be a TLS client is not bound where the old one could."""
+def test_client_auth_gone(fleet: Any, cli: Cli, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest
+    """A TLS server may lose clientAuth, as with every public certificate now: that is told, and refuses nothing."""
     inventory = desk_of(fleet, tmp_path)
     reissue(inventory.parent, "join", client=False)
-    refused(fleet, cli, "client-auth-lost", "edge1", "clientAuth", inventory=inventory)
-    lifted(cli, inventory, "client-auth-lost")
+    plan = cli("plan", inventory, "--format", "json").document("plan")
+
+    gone = {(notice["server"], notice["slot"]) for notice in plan["notices"] if notice["reason"] == "client-auth-gone"}
+    assert ("edge1", "webbridge3/https") in gone
+    assert "client-auth-lost" not in {refusal["guard"] for refusal in plan["refusals"]}
 
 
 def test_unread_server(fleet: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest

@@ -112,7 +112,7 @@ ROTATIONS: dict[str, tuple[dict[str, object], dict[str, object], list[str]]] = {
     "same names and usages": ({}, {}, []),
     "a name less": ({"sans": ("a.example", "b.example")}, {}, ["names-lost"]),
     "a wildcard instead": ({"sans": ("a.example.com",)}, {"sans": ("*.example.com",)}, []),
-    "no clientAuth": ({"eku": BOTH}, {"eku": SERVER}, ["client-auth-lost"]),
+    "no clientAuth where nobody needs it": ({"eku": BOTH}, {"eku": SERVER}, []),
     "no serverAuth": ({"eku": BOTH}, {"eku": CLIENT}, ["eku-lost"]),
     "no extension before": ({"eku": None}, {"eku": SERVER}, []),
     "no extension after": ({"eku": BOTH}, {"eku": None}, []),
@@ -126,6 +126,18 @@ def test_rotations(name: str, new_ca: ThrowAwayCa) -> None:
     old, wanted, expected = ROTATIONS[name]
 
     assert [guard for guard, _ in guards(rotated(new_ca, old, wanted))] == expected
+
+
+def test_a_service_that_is_a_client_keeps_client_auth(new_ca: ThrowAwayCa) -> None:
+    """A call bridge connects to others, so losing clientAuth is refused; elsewhere it is a notice."""
+    client = rotated(new_ca, {"eku": BOTH}, {"eku": SERVER}, "callbridge")
+    server = rotated(new_ca, {"eku": BOTH}, {"eku": SERVER}, "webadmin")
+
+    (refusal,) = client.refusals
+    assert (refusal.guard, refusal.liftable) == ("client-auth-lost", True)
+    assert "public CAs stopped issuing clientAuth by 2026-06-15" in refusal.message
+    assert "client-auth-gone" not in {notice.reason for notice in client.notices}
+    assert [notice.slot for notice in server.notices if notice.reason == "client-auth-gone"] == ["webadmin"]
 
 
 def test_full_chain_missing(new: Generation) -> None:
