@@ -96,8 +96,8 @@ def _refused(start: Start) -> None:
     hold(not changes, f"7, and yet: {', '.join(changes[:5])}")
 
 
-def _rolled_back(start: Start) -> None:
-    """Every service whose step was taken back is as before; one that was left by then runs on what ran well last."""
+def _rolled_back(theatre: Theatre, start: Start) -> None:
+    """Every service whose step was taken back is as before it, or as before the run that died over it."""
     made = start.made
     assert made is not None  # noqa: S101 - 8 comes of a result
     assert made.result is not None  # noqa: S101 - same
