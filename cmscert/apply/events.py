@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import get_args
 
@@ -28,7 +28,7 @@ assert set(_KINDS.values()) == set(get_args(Event))  # noqa: S101 - a kind that 
 
 def to_json(event: Event) -> dict[str, object]:
     """Return an event as JSON values; the moment is ISO 8601."""
-    values = asdict(event)
+    values = {field.name: getattr(event, field.name) for field in fields(event)}  # flat: a deep copy takes longer
     return {"kind": event.kind, **values, "at": event.at.isoformat()}
 
 
