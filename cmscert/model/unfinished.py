@@ -20,7 +20,8 @@ class Touched:
     ``running``: whether it ran before that; None where nothing told. ``before``: the names bound then, by slot.
     ``slots``: what the run was about to change. ``served``: by slot, the SHA-256 of the leaf that was served before it.
     ``switched``: a line that stops or restarts it may have been sent; otherwise only files under it were overwritten.
-    ``files``: what was overwritten under it (``naming: fixed``). ``by_hand``: the lines that make it load what is bound, and run.
+    ``files``: what was overwritten under it (``naming: fixed``). ``by_hand``: the lines that make it load what is
+    bound, and run.
     """
 
     server: str
