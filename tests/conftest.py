@@ -11,11 +11,12 @@ import pytest
 # Debian package → the program that it brings; a pattern where that is not on the PATH (psql comes without a server).
 JUDGES = {
     "git": "git",
-    "openssl": "openssl",
     "openssh-client": "sftp",
+    "openssl": "openssl",
     "pebble": "pebble",
-    "procps": "ps",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",
+    "procps": "ps",
+    "systemd": "systemd-analyze",
 }
 
 
