@@ -21,6 +21,7 @@ from cmscert.issue.dns_watch import Watch
 from cmscert.issue.issuers import Asked, Issued, Outstanding
 from cmscert.issue.renewal_info import certificate_id
 from cmscert.issue.store import Store
+from cmscert.mmp.replies import clean
 from cmscert.pki.pem import read_certificates
 
 ORDER: Final = "order"
@@ -135,7 +136,7 @@ class AcmeIssuer:
         self, talk: Talk, asked: Asked, order: messages.Order, names: Sequence[str], notes: list[str]
     ) -> None:
         """Publish the records, let the CA look, and take them away again, whatever happens."""
-        proofs = [proof for uri in order.authorizations if (proof := await _proof(talk, uri, names)) is not None]
+        proofs = await self._proofs(talk, asked, order, names)
         published: list[TextRecord] = []
         try:
             for proof in proofs:
@@ -155,6 +156,19 @@ class AcmeIssuer:
             if any(one.status == messages.STATUS_INVALID for one in ended):
                 self._remember(asked, None)
             raise CaFailed(Told(message="; ".join(failed), hint="look at what challenge.dns_01 publishes, and where"))
+
+    async def _proofs(self, talk: Talk, asked: Asked, order: messages.Order, names: Sequence[str]) -> list[_Proof]:
+        """Say what is still to be proven; an order with a proof that is lost is given up."""
+        proofs = []
+        for uri in order.authorizations:
+            found = await talk(talk.wire.authorization, uri)
+            if found.status in _OPEN:
+                proofs.append(_proof(talk, uri, found, names))
+            elif found.status != messages.STATUS_VALID:
+                self._remember(asked, None)
+                message = f"the authorization for {found.identifier.value} is {found.status.name} at the CA"
+                raise CaFailed(Told(message=clean(message.encode()), hint="the next run makes another order"))
+        return proofs
 
     async def _cleaned_up(self, published: Iterable[TextRecord], notes: list[str]) -> None:
         for record in published:
@@ -190,11 +204,8 @@ class _Proof:
     record: TextRecord
 
 
-async def _proof(talk: Talk, uri: str, names: Sequence[str]) -> _Proof | None:
-    """Say what is to be published for an authorization; None when it is proven already, or beyond proof."""
-    found = await talk(talk.wire.authorization, uri)
-    if found.status != messages.STATUS_PENDING:
-        return None
+def _proof(talk: Talk, uri: str, found: messages.Authorization, names: Sequence[str]) -> _Proof:
+    """Say what is to be published for an authorization."""
     domain = str(found.identifier.value).lower()
     if domain not in {name.removeprefix("*.") for name in names}:
         raise CaFailed(Told(message="the CA asks for the proof of a name that was not ordered"))
