@@ -7,6 +7,7 @@ policies count: it may have changed since, and its certificates need not be at h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +15,13 @@ from pathlib import Path
 from cmscert import __version__
 from cmscert.app.apply import agreed
 from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
-from cmscert.app.holding import on_this_machine
+from cmscert.app.holding import dead_runs, on_this_machine
 from cmscert.app.inventory import Chosen
-from cmscert.app.plan import recall
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
 from cmscert.app.running import ApplyResult, Running, Talk, World, writer_for
 from cmscert.app.runs import state_dir_for
+from cmscert.app.unfinished import LEAVES, find_unfinished
 from cmscert.apply.before import read_observed
 from cmscert.apply.disk import open_regular
 from cmscert.apply.journal import PLAN_FILE
@@ -35,18 +36,13 @@ from cmscert.mmp.typed import typed
 from cmscert.model.desired import Desired, LookedAt, WantedServer
 from cmscert.model.events import CommandSent, Event, Outcome, StepEnded
 from cmscert.model.plan import Plan
+from cmscert.model.unfinished import Unfinished
 from cmscert.planning.make import Planned
 from cmscert.planning.past import Past, Place, looking
 from cmscert.planning.rollback import make_rollback
 
-SWITCHING = frozenset({"enable", "disable", "restart"})
-"""The second words of lines that stop, start or restart a service."""
-
 LARGEST_SAVED = 1 << 20
 """Bytes of a kept file; certificates are far smaller."""
-
-LEAVES = (None, "neither", "interrupted")
-"""Ends of a run that may have left something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,30 +69,53 @@ async def rollback(
     JournalError when the journal cannot be opened.
     """
     state_dir = _state_dir(options)
-    record = find_run(state_dir, name)
-    past = with_later(read_past(record), record, state_dir)
-    inventory = options.inventory or _inventory_of(record, state_dir)
-    chosen = _choose(inventory, past)
-    writer = writer_for(past.plan.fleet, ports.clock(), command="rollback", allow=options.allow)
+    found = find_run(state_dir, name)
+    fleet = read_past(found).plan.fleet
+    writer = writer_for(fleet, ports.clock(), command="rollback", allow=options.allow)
     run = Running(
         ports=ports,
         talk=talk,
         stop=stop,
         writer=writer,
-        inventory=inventory,
+        inventory=options.inventory or _inventory_of(found, state_dir),
         state_dir=state_dir,
         rollback=options.rollback,
-        rolls_back=record.id,
+        rolls_back=found.id,
     )
     with on_this_machine(state_dir, writer, ports):
+        record, later = _told_now(found, state_dir)
+        past = _remembered(record, later, find_unfinished(state_dir, fleet, own=writer.run))
+        chosen = _choose(run.inventory, past)
         entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
-        dead = recall(chosen, state_dir, own=writer.run).dead
+        dead = dead_runs(state_dir, fleet, writer.machine)
         async with reach(entry, ports.writer, parallel=options.parallel) as reached:
             sighted = await observe(reached, chosen.fleet, entry, ports)
             planned = _planned(past, chosen, sighted, now, dead)
-            if record.result in LEAVES and planned.plan.complete:
-                planned = replace(planned, settles=(record.id,))
+            if planned.plan.complete and not planned.plan.refusals:
+                planned = replace(planned, settles=_settles(record, later))
             return await agreed(chosen, planned, World(reached, sighted), run)
+
+
+def _told_now(found: RunRecord, state_dir: Path) -> tuple[RunRecord, tuple[RunRecord, ...]]:
+    """Read a run, and those on its fleet after it, once nobody changes the fleet any more."""
+    records = list_runs(state_dir, fleet=found.fleet)
+    place = [each.id for each in records].index(found.id)
+    return records[place], records[place + 1 :]
+
+
+def _remembered(record: RunRecord, later: tuple[RunRecord, ...], unfinished: Unfinished) -> Past:
+    """Put together what the run did, what later ones changed, and what any of them left unproven."""
+    changed: list[tuple[str, frozenset[Place]]] = []
+    for each in later:
+        with suppress(InputError):  # one that cannot be read is not named, that is all
+            changed.append((each.id, read_past(each).changed()))
+    return replace(read_past(record), later=tuple(changed), left=unfinished.touched, torn=unfinished.torn)
+
+
+def _settles(record: RunRecord, later: tuple[RunRecord, ...]) -> tuple[str, ...]:
+    """Return the runs that nobody has to hear of again: this one, and rollbacks of it that died."""
+    mine = (record, *(each for each in later if each.text("rolls_back") == record.id))
+    return tuple(each.id for each in mine if each.result in LEAVES)
 
 
 def _planned(past: Past, chosen: Chosen, sighted: Sighted, now: datetime, dead: frozenset[str]) -> Planned:
@@ -135,8 +154,7 @@ def read_past(record: RunRecord) -> Past:
             [record.fault], hint="what it did after that is not known: look at the servers with cmscert status"
         )
     plan = load_plan(record.folder / PLAN_FILE)
-    outcomes, switched = _told(plan, record.events)
-    past = Past(run=record.id, plan=plan, outcomes=outcomes, switched=switched)
+    past = Past(run=record.id, plan=plan, outcomes=_outcomes(plan, record.events))
     try:
         before = read_observed(record.folder)
     except InputError:  # of a release that did not write it: contents are compared with the copies alone
@@ -152,19 +170,16 @@ def read_past(record: RunRecord) -> Past:
     )
 
 
-def _told(plan: Plan, events: tuple[Event, ...]) -> tuple[dict[str, Outcome | None], frozenset[str]]:
-    """Say of every step of which anything was sent how it ended, and which ones switched a service."""
+def _outcomes(plan: Plan, events: tuple[Event, ...]) -> dict[str, Outcome | None]:
+    """Say of every step of which anything was sent how it ended."""
     known = {step.id for step in plan.steps}
     outcomes: dict[str, Outcome | None] = {}
-    switched: set[str] = set()
     for event in events:
         if isinstance(event, CommandSent) and event.step in known:
             outcomes[event.step] = None
-            if SWITCHING & set(event.typed.split()[1:2]):
-                switched.add(event.step)
         elif isinstance(event, StepEnded) and event.step in outcomes:
             outcomes[event.step] = event.outcome
-    return outcomes, frozenset(switched)
+    return outcomes
 
 
 def _kept(run: Path, servers: tuple[str, ...]) -> Mapping[Place, bytes]:
@@ -183,22 +198,6 @@ def _kept(run: Path, servers: tuple[str, ...]) -> Mapping[Place, bytes]:
             if len(content) <= LARGEST_SAVED and is_public(path.name, content):
                 found[server, path.name] = content
     return found
-
-
-def with_later(past: Past, record: RunRecord, state_dir: Path) -> Past:
-    """Add what later runs on the same fleet changed and proved, as far as they can be read."""
-    records = list_runs(state_dir, fleet=record.fleet)
-    ids = [each.id for each in records]
-    later: list[tuple[str, frozenset[Place]]] = []
-    proven: frozenset[Place] = frozenset()
-    for each in records[ids.index(record.id) + 1 :] if record.id in ids else ():
-        try:
-            read = read_past(each)
-        except InputError:
-            continue
-        later.append((each.id, read.changed()))
-        proven |= read.proven()
-    return replace(past, later=tuple(later), proven_since=proven)
 
 
 def _inventory_of(record: RunRecord, state_dir: Path) -> Path:

@@ -110,7 +110,7 @@ def backwards(past: Past, sights: Mapping[str, Sight], retraced: Retraced) -> Or
 def _carry(order: Order, name: str, back: Back, sight: Sight) -> None:
     """Let the restart of another service load what the run let it load: then it is bound right before that."""
     carrier = sight.rows[back.switch.action.service].restart_of
-    if carrier is None or back.switch.ran or back.stopped:
+    if carrier is None or back.switch.starts or back.stopped:
         return
     follower = next(
         (each for each in sorted(order.links[name]) if _is_of(order.moves[each], back.step.server, carrier)), None

@@ -10,6 +10,7 @@ from cmscert.model.events import Outcome
 from cmscert.model.names import service_of
 from cmscert.model.observed import Binding, same_files
 from cmscert.model.plan import CheckFiles, Plan, PutFile, Rebind, Restart, RestoreFile, Step
+from cmscert.model.unfinished import Touched
 
 Place = tuple[str, str]
 """(server, slot), (server, service) or (server, file)."""
@@ -20,24 +21,24 @@ class Past:
     """A run that is to be taken back.
 
     ``outcomes``: by id, for every step of which anything was sent, how it ended; None where the journal does not tell.
-    ``switched``: ids of steps of which a line was sent that stops, starts or restarts a service. Before the run, on the
-    servers of ``seen``: ``held``: by (server, file), SHA-256 of public files; ``bound``: names by (server, slot);
-    ``answered``: (server, slot) whose port did. ``kept``: by (server, file), the bytes of public files that the run's
-    directory keeps. ``later``: the runs that came after it, oldest first, with the slots that each changed;
-    ``proven_since``: services that one of them left in a state that is proven, as (server, service).
+    ``seen``: servers that were read before the run; of these, ``held``: by (server, file), SHA-256 of public files;
+    ``bound``: names by (server, slot); ``answered``: (server, slot) whose port did. ``kept``: by (server, file), the
+    bytes of public files that the run's directory keeps. ``left``: by (server, service), what this run or a later one
+    left unproven, and ``torn``: (server, file) of uploads that nobody proved. ``later``: the runs that came after it,
+    oldest first, with the slots that each changed.
     """
 
     run: str
     plan: Plan
     outcomes: Mapping[str, Outcome | None]
-    switched: frozenset[str] = frozenset()
     held: Mapping[Place, str] = field(default_factory=dict)
     bound: Mapping[Place, Binding] = field(default_factory=dict)
     seen: frozenset[str] = frozenset()
     answered: frozenset[Place] = frozenset()
     kept: Mapping[Place, bytes] = field(default_factory=dict)
+    left: Mapping[Place, Touched] = field(default_factory=dict)
+    torn: frozenset[Place] = frozenset()
     later: tuple[tuple[str, frozenset[Place]], ...] = ()
-    proven_since: frozenset[Place] = frozenset()
 
     @property
     def begun(self) -> tuple[Step, ...]:
@@ -49,15 +50,6 @@ class Past:
         """The servers on which it may have changed services, or files in use, in the plan's order."""
         steps = (*(each.step for each in switches(self)), *(each.step for each in overwritten(self)))
         return tuple(dict.fromkeys(step.server for step in steps))
-
-    def is_proven(self, step: Step) -> bool:
-        """Tell whether the journal proves how a step ended: as it was to be, or as before."""
-        return self.outcomes.get(step.id) in ("done", "undone")
-
-    def proven(self) -> frozenset[Place]:
-        """Return the services whose last step is proven, as (server, service)."""
-        last = {(each.step.server, each.action.service): each.step for each in switches(self)}
-        return frozenset(place for place, step in last.items() if self.is_proven(step))
 
     def changed(self) -> frozenset[Place]:
         """Return the slots that it may have changed, as (server, slot)."""
@@ -80,8 +72,8 @@ class Switch:
         return tuple(dict.fromkeys((*bound, *named)))
 
     @property
-    def ran(self) -> bool:
-        """Whether the service ran before the step."""
+    def starts(self) -> bool:
+        """Whether the step starts its service, or lets it load what is bound."""
         return not (isinstance(self.action, Rebind) and self.action.stopped)
 
 
@@ -186,8 +178,7 @@ def as_copied(server: str, binding: Binding, copies: Mapping[Place, str]) -> Bin
 
 
 def _looking(server: WantedServer, seen: Mapping[Place, list[Binding]], past: Past) -> WantedServer:
-    sure = past.proven() | past.proven_since
-    answered = {slot for name, slot in past.answered if name == server.name and (name, service_of(slot)) not in sure}
+    answered = {slot for name, slot in past.answered if name == server.name and (name, service_of(slot)) in past.left}
     mine = {slot: bindings for (name, slot), bindings in seen.items() if name == server.name}
     others = tuple(each for each in server.looked_at if each.slot not in mine)
     touched = tuple(

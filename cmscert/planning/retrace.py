@@ -122,7 +122,7 @@ def _public(past: Past, sight: Sight, each: Overwritten) -> Content:
     if sha256 is not None and sha256 == before:
         return "before"
     # An upload that nobody proved may have left a part of the file.
-    return "left" if sha256 == left or not past.is_proven(each.step) else "other"
+    return "left" if sha256 == left or each.place in past.torn else "other"
 
 
 def _key(past: Past, sight: Sight, each: Overwritten, held: Mapping[str, Content]) -> Content:
@@ -168,7 +168,7 @@ def _retrace_service(stand: Stand, found: Retraced) -> None:
     """Find what is taken back of one service. Those that cannot go back come first: their files stay as well."""
     server = stand.sight.name
     if stand.hopeless is not None:
-        starts = "; apply starts it again" if stand.stopped_by_run else ""
+        starts = ", and it is stopped: apply instead, which starts it" if stand.stopped_by_run else ""
         message = f"{stand.row.name} stays as run {stand.past.run} left it: {stand.hopeless}{starts}"
         found.hopeless.append((server, message))
         for switch in stand.switches:
@@ -211,26 +211,48 @@ def _changed(stand: Stand) -> Iterator[str]:
                 yield f"{slot}: {file} holds other bytes than run {past.run} put there"
 
 
-def _backs(stand: Stand) -> Iterator[Back]:
-    """Yield the steps that are taken back, newest first."""
-    wakes = stand.stopped_by_run or stand.must_load
+def _backs(stand: Stand) -> list[Back]:
+    """Return the steps that are taken back, newest first."""
+    found: list[Back] = []
     for switch in reversed(stand.switches):
-        slots, files, last = stand.in_force(switch), stand.files_under(switch), switch is stand.last
+        slots, files = stand.in_force(switch), stand.files_under(switch)
         loads = bool(files or stand.has_loaded(switch)) and not stand.stays_stopped
-        if not slots and not loads and not (wakes and last):
-            continue
-        because = tuple(_because(stand, switch, slots, files))
-        if last and stand.broken_off:
-            slots = stand.about_to_bind(switch)  # all of them: a part may be old and a part new
-        yield Back(
-            switch=switch,
-            bindings=tuple(stand.before(switch, slot) for slot in slots),
-            undo=tuple(stand.after(switch, slot) for slot in slots),
-            files=files,
-            pairs=tuple(_pairs(stand, switch, slots, files)),
-            stopped=stand.stays_stopped,
-            because=because,
-        )
+        if slots or loads:
+            if stand.left is not None and not found:
+                slots = stand.about_to_bind(switch)  # all of them: a part may be old and a part new
+            found.append(_back(stand, switch, slots, files))
+    if not found and (stand.stopped_by_run or stand.must_load):
+        found.append(_wake(stand))
+    return found
+
+
+def _back(stand: Stand, switch: Switch, slots: list[str], files: tuple[Overwritten, ...]) -> Back:
+    run = stand.past.run
+    because = [f"{slot}: run {run} bound it in step {switch.step.id}" for slot in slots]
+    because += [f"{each.file}: run {run} overwrote it in step {each.step.id}" for each in files]
+    return Back(
+        switch=switch,
+        bindings=tuple(stand.before(switch, slot) for slot in slots),
+        undo=tuple(stand.after(switch, slot) for slot in slots),
+        files=files,
+        pairs=tuple(_pairs(stand, switch, slots, files)),
+        stopped=stand.stays_stopped,
+        because=tuple(because) or (f"{stand.row.name}: it does not show what it held before run {run}",),
+    )
+
+
+def _wake(stand: Stand) -> Back:
+    """Let a service on the names of before load them, and run."""
+    names = [stand.trails[slot].names for slot in stand.slots if slot in stand.trails]
+    unproven = f"{stand.row.name}: nothing proves that it has loaded what is bound"
+    stopped = f"{stand.row.name}: run {stand.left.run if stand.left else stand.past.run} stopped it"
+    return Back(
+        switch=stand.switches[-1],
+        bindings=tuple(each[0] for each in names),
+        undo=tuple(each[-1] for each in names),
+        pairs=tuple(each[0] for each in names if each[0].key and each[0].certificate),
+        because=(stopped if stand.stopped_by_run else unproven,),
+    )
 
 
 def _joined(stand: Stand, backs: list[Back]) -> list[Back]:
@@ -259,18 +281,6 @@ def _pairs(stand: Stand, switch: Switch, slots: list[str], files: tuple[Overwrit
             yield bound
 
 
-def _because(stand: Stand, switch: Switch, slots: list[str], files: tuple[Overwritten, ...]) -> Iterator[str]:
-    run = stand.past.run
-    for slot in slots:
-        yield f"{slot}: run {run} bound it in step {switch.step.id}"
-    for each in files:
-        yield f"{each.file}: run {run} overwrote it in step {each.step.id}"
-    if switch is stand.last and stand.stopped_by_run:
-        yield f"{stand.row.name}: run {run} stopped it, and did not start it again"
-    elif not slots and not files:
-        yield f"{stand.row.name}: nothing proves that it has loaded what is bound"
-
-
 def _drift(stand: Stand, backs: list[Back]) -> Iterator[Drift]:
     server, run, service = stand.sight.name, stand.past.run, stand.row.name
     slots = dict.fromkeys(slot for back in backs for slot in back.switch.slots)
@@ -281,7 +291,8 @@ def _drift(stand: Stand, backs: list[Back]) -> Iterator[Drift]:
     if not backs or differ:
         return
     if stand.stopped_by_run:
-        wanted, found = f"{service} runs, as before run {run}", "stopped by that run, which did not start it again"
+        by = stand.left.run if stand.left else run
+        wanted, found = f"{service} runs, as before run {run}", f"stopped by run {by}, which did not start it again"
         yield Drift(server=server, slot=service, reason="stopped-by-run", wanted=wanted, found=found)
     else:
         wanted, found = f"{service} has loaded what is bound", f"nothing proves that it has since run {run}"

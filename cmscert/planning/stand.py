@@ -9,6 +9,7 @@ from cmscert.model.observed import Binding, ServiceState
 from cmscert.model.plan import Drift
 from cmscert.model.readings import Known
 from cmscert.model.services import Service
+from cmscert.model.unfinished import Touched
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.notices import BROKEN
 from cmscert.planning.past import Overwritten, Past, Switch, Trail, overwritten
@@ -37,22 +38,15 @@ class Stand:
     restored: Mapping[str, Overwritten] = field(default_factory=dict)
 
     @property
-    def last(self) -> Switch | None:
-        """The last step of which anything was sent; None when only files under the service were overwritten."""
-        return next((each for each in reversed(self.switches) if each.step.id in self.past.outcomes), None)
-
-    @property
-    def broken_off(self) -> bool:
-        """Whether the run died, or gave up, after it had begun to stop or restart the service."""
-        last = self.last
-        if last is None or (self.sight.name, self.row.name) in self.past.proven_since:
-            return False
-        return not self.past.is_proven(last.step) and last.step.id in self.past.switched
+    def left(self) -> Touched | None:
+        """What the run, or a later one, left unproven after it had begun to stop or restart the service."""
+        left = self.past.left.get((self.sight.name, self.row.name))
+        return left if left is not None and left.switched else None
 
     @property
     def stopped_by_run(self) -> bool:
-        """Whether it is the run that left the service stopped."""
-        return self.state.enabled is False and self.broken_off and self.last is not None and self.last.ran
+        """Whether it is a run that left the service stopped."""
+        return self.state.enabled is False and self.left is not None and self.left.running is not False
 
     @property
     def stays_stopped(self) -> bool:
@@ -86,12 +80,13 @@ class Stand:
     @property
     def must_load(self) -> bool:
         """Whether a service that runs, on the names of before, has to load them once more; a port tells best."""
-        if self.last is None or self.state.enabled is False or any(self.at.values()) or self.restored:
+        begun = any(each.step.id in self.past.outcomes for each in self.switches)
+        if not begun or self.state.enabled is False or any(self.at.values()) or self.restored:
             return False
         shown = dict(self._shown())
         if any(bound and served[:1] != bound[:1] for served, bound in shown.values()):
             return True
-        if not self.broken_off or self.row.via == "cycle":
+        if self.left is None or self.row.via == "cycle":
             return False  # what was off, has the names of before and is on again has loaded them
         return not any(self._rotated(slot) for slot, (_, bound) in shown.items() if bound)
 

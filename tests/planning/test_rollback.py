@@ -30,6 +30,7 @@ from cmscert.model.plan import (
     Step,
 )
 from cmscert.model.readings import ABSENT, NOT_ASKED, Known, Unread
+from cmscert.model.unfinished import Touched
 from cmscert.pki.pem import to_pem
 from cmscert.planning.make import Planned
 from cmscert.planning.past import Past, Place, looking
@@ -63,7 +64,7 @@ class Ran:
     @property
     def past(self) -> Past:
         """The run as a journal tells it."""
-        switched = {step.id for step in self.planned.plan.steps if step.disturbs}
+        unproven = [step for step in self.planned.plan.steps if self.outcomes.get(step.id, "done") is None]
         screens = [
             (name, screen.value)
             for name, seen in self.before.items()
@@ -74,7 +75,14 @@ class Ran:
             run=RUN,
             plan=self.planned.plan,
             outcomes=self.outcomes,
-            switched=frozenset(switched & self.outcomes.keys()),
+            left={
+                (step.server, step.action.service): Touched(
+                    server=step.server, service=step.action.service, run=RUN, step=step.id, running=True
+                )
+                for step in unproven
+                if isinstance(step.action, Rebind | Restart)
+            },
+            torn=frozenset((step.server, step.action.file) for step in unproven if isinstance(step.action, PutFile)),
             held={
                 (name, file): content.value.sha256
                 for name, seen in self.before.items()
@@ -370,7 +378,7 @@ def test_a_service_that_the_run_stopped_is_started(new: Generation, aged: Genera
     assert not last.action.stopped
     assert last.disturbs
     assert {drift.reason for drift in plan.drift if drift.slot == "webbridge3"} == {"stopped-by-run"}
-    assert "did not start it again" in last.because[0]
+    assert "stopped it" in last.because[0]
     assert _services(made.taken_back()["edge1"])[0] == _services(made.before["edge1"])[0]  # type: ignore[index]
 
 
@@ -429,7 +437,7 @@ def test_no_port_tells(new: Generation, old: Generation) -> None:
     made.begin(step.id)
 
     assert changes(made.back().plan) == [("core1", step.slot)]
-    made.more["proven_since"] = frozenset({("core1", "callbridge")})
+    made.more["left"] = {}
     assert made.back().plan.steps == ()
 
 
@@ -437,7 +445,7 @@ def test_nothing_restarted_it(new: Generation, old: Generation) -> None:
     """Trust of which no restart was sent is still loaded as before."""
     made = ran(cluster(new, old))
     made.begin(made.step("callbridge/trust-c2w", "core1").id)
-    made.more["switched"] = frozenset()
+    made.more["left"] = {place: replace(left, switched=False) for place, left in made.past.left.items()}
 
     assert made.back().plan.steps == ()
 
@@ -1014,7 +1022,7 @@ def test_broken_before_and_stopped(new: Generation, aged: Generation) -> None:
     made.begin(made.step("turn", "edge1").id).switch("edge1", "turn", enabled=False)
 
     (refusal,) = made.back().plan.refusals
-    assert refusal.message.endswith("; apply starts it again")
+    assert refusal.message.endswith("apply instead, which starts it")
 
 
 def test_broken_fixed_files_stay(new: Generation, aged: Generation) -> None:
@@ -1203,7 +1211,6 @@ def test_trails_know_slots_without_a_way_back() -> None:
     plan = make_rollback(past, fleet.observed(), fleet.desired(), table=SERVICES, moment=MOMENT, tool_version="0").plan
 
     assert plan.steps == ()
-    assert past.proven() == {("core1", "turn")}
     assert past.changed() == frozenset[Place]({("core1", "turn")})
     assert same_files(Binding(slot="a"), Binding(slot="b"))
 

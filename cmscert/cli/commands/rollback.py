@@ -43,8 +43,8 @@ def command(
 ) -> int:
     """Plan the way back of a run, show it, ask, take the run back, verify.
 
-    RUN is its id, as `cmscert runs` lists it, or the beginning of it. What the run bound is bound as before it. What was
-    changed since is refused by name.
+    RUN is its id, as `cmscert runs` lists it, the beginning of it, or last. What the run bound is bound as before it.
+    What was changed since is refused by name.
     """
     from cmscert.app.rollback import RollbackOptions
     from cmscert.apply.stop import Stop
