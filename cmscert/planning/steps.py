@@ -26,6 +26,7 @@ from cmscert.model.plan import (
     Undo,
 )
 from cmscert.model.readings import Known
+from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.interrupted import Interruption, former
 from cmscert.planning.sight import Sight
@@ -146,7 +147,7 @@ def _change(
     restores = _restores(sight, uploads, (*wanted.values(), *old.values(), *behind))
     files = [_upload(drafting, sight, upload, before, gate) for upload in uploads]
     checks = list(_checks(drafting, sight, wanted, uploads, gate))
-    stopped = not is_running(sight, change.service) and left is None
+    stopped = left is None and (not is_running(sight, change.service) or _is_unset(drafting, sight, change, wanted))
     moved = tuple(binding for slot, binding in sorted(wanted.items()) if binding != found[slot])
     tags = tuple(binding.tag for binding in wanted.values() if binding.tag is not None)
     action: Rebind | Restart = Restart(service=change.service, tags=tags)
@@ -177,6 +178,19 @@ def _change(
     for slot, binding in wanted.items():
         drafting.bound[change.server, slot] = binding
     return draft
+
+
+def _is_unset(drafting: Drafting, sight: Sight, change: Change, wanted: Iterable[str]) -> bool:
+    """Tell whether a service has no certificate, and gets none here: a restart would be refused, as nothing can run.
+
+    Only where the screen has no Enabled row (``callbridge``, T-31): elsewhere that row tells.
+    """
+    row = sight.rows[sight.rows[change.service].restart_of or change.service]
+    state = sight.state(row.name)
+    identities = [slot.name for slot in row.slots if isinstance(slot, IdentitySlot)]
+    if not identities or state is None or state.enabled is not None or set(identities) & set(wanted):
+        return False
+    return all(drafting.binding((change.server, slot)).certificate is None for slot in identities)
 
 
 def _restores(sight: Sight, uploads: list[Upload], bindings: Iterable[Binding]) -> tuple[RestoreFile, ...]:

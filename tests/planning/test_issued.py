@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from cmscert.mmp.services import SERVICES
-from cmscert.model.desired import Awaited, Ignore, Naming, Policy, Renewal
+from cmscert.model.desired import Awaited, Bundle, Ignore, Naming, Policy, Renewal
 from cmscert.model.plan import CheckFiles, PutFile, Rebind, RemoveFiles
 from cmscert.planning.make import make_plan
 from cmscert.testing.ca import ThrowAwayCa
-from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material
+from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material, trusting
 
 KEY = "node-20261123-0a1b2c3d.key"
 
@@ -110,3 +110,23 @@ def test_a_renewal_under_way_is_told(new_ca: ThrowAwayCa) -> None:
         ("core1", "node: asked of issuer corp on 2026-11-20, not signed yet"),
         (None, "join: issuer public failed once: no answer"),
     ]
+
+
+@pytest.mark.parametrize("slot", ["callbridge/trust-c2w", "tls/trust-sip"])
+@pytest.mark.parametrize("bound", [True, False])
+def test_trust_of_a_call_bridge_without_a_certificate_restarts_nothing(
+    new_ca: ThrowAwayCa, slot: str, *, bound: bool
+) -> None:
+    """While an issuer owes the certificate the trust is bound alone: a restart would be refused, and its undo too."""
+    fleet = ToyFleet()
+    server = fleet.server("core1")
+    server.enabled["callbridge"] = None
+    server.enabled["tls"] = None
+    server.wanted[slot] = trusting(slot, Bundle(name="corp", certificates=new_ca.bundle))
+    if bound:
+        server.hold("callbridge", (new_ca.issue("core1.example.com", not_before=MOMENT).certificate,))
+    plan = make_plan(fleet.desired(), fleet.observed(), table=SERVICES, moment=MOMENT, tool_version="0").plan
+
+    (bind,) = [step for step in plan.steps if isinstance(step.action, Rebind)]
+    assert bind.action.stopped is not bound  # type: ignore[union-attr]  # a rebind
+    assert bind.disturbs is bound
