@@ -229,6 +229,8 @@ def _parse(number: int, line: bytes) -> tuple[_Part, dict[str, object]]:
     values = whole[part]
     if not isinstance(values, dict) or str(whole["sum"]).encode() != _sum(number, _dump(values)):
         raise ValueError("its sum is wrong")
+    if line != _line(number, part, values):
+        raise ValueError("it was written by somebody else")
     return part, values
 
 
