@@ -44,8 +44,11 @@ class Told:
     wait: timedelta | None = None
 
 
-FAILURES: Final = (errors.Error, josepy.errors.Error, exceptions.RequestException, OSError, KeyError, ValueError)
-"""What a conversation with a CA may raise."""
+FAILURES: Final = (
+    *(errors.Error, josepy.errors.Error, exceptions.RequestException, OSError),
+    *(ValueError, LookupError, TypeError, AttributeError, RecursionError),
+)
+"""What a conversation with a CA may raise; the last ones where an answer is JSON of another shape."""
 
 
 def told(error: Exception, directory: str, *, wait: timedelta | None = None) -> Told:
@@ -99,13 +102,13 @@ def _status(error: Exception) -> int | None:
 
 def code_of(error: messages.Error) -> str:
     """Return ACME's word for an error, of those too that the library does not know."""
-    return str(error.typ).rsplit(":", 1)[-1]
+    return " ".join(clean(str(error.typ).rsplit(":", 1)[-1].encode()).split())
 
 
 def problem(error: messages.Error) -> str:
     """Tell a problem with its subproblems, and the names that they are about; bounded, and safe to print."""
     parts = [_one(each) for each in _all(error)][:_MOST]
-    text = " ".join(clean("; ".join(dict.fromkeys(parts)).encode()).split())
+    text = "; ".join(dict.fromkeys(parts))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
@@ -118,4 +121,4 @@ def _all(error: messages.Error) -> Iterator[messages.Error]:
 def _one(error: messages.Error) -> str:
     about = f"{error.identifier.value}: " if error.identifier is not None else ""
     said = error.detail or error.title or error.description or "nothing more"
-    return f"{about}{str(said).rstrip('.')} ({code_of(error)})"
+    return " ".join(clean(f"{about}{said}".encode()).split()).rstrip(".") + f" ({code_of(error)})"

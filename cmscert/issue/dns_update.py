@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,8 +23,14 @@ from cmscert.model.secret import Secret
 
 SECONDS: Final = 20.0
 TTL: Final = 60
-ALGORITHMS: Final = ("hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5")
-
+_ALGORITHMS: Final = {
+    "hmac-sha256": dns.tsig.HMAC_SHA256,
+    "hmac-sha384": dns.tsig.HMAC_SHA384,
+    "hmac-sha512": dns.tsig.HMAC_SHA512,
+    "hmac-sha224": dns.tsig.HMAC_SHA224,
+    "hmac-sha1": dns.tsig.HMAC_SHA1,
+    "hmac-md5": dns.tsig.HMAC_MD5,
+}
 _HINTS: Final = {
     dns.rcode.NOTAUTH: "the server does not hold this zone, or does not know the key: check zone and key_name",
     dns.rcode.NOTZONE: "the name is not in the zone: check zone",
@@ -43,7 +50,7 @@ class Updates:
     server: str
     key_name: str
     key: Secret[str] = field(repr=False)
-    algorithm: str = ALGORITHMS[0]
+    algorithm: str = "hmac-sha256"
     port: int = 53
     zone: str | None = None
     ttl: int = TTL
@@ -68,7 +75,8 @@ class Updates:
 
     def _key(self) -> dns.tsig.Key:
         try:
-            return dns.tsig.Key(self.key_name, self.key.reveal(), dns.name.from_text(self.algorithm))
+            secret = base64.b64decode(self.key.reveal(), validate=True)
+            return dns.tsig.Key(self.key_name, secret, _ALGORITHMS[self.algorithm])
         except (ValueError, dns.exception.DNSException):
             hint = "give the secret of the key as the name server has it"
             raise NotPublished("the TSIG key is not base64, or its name is no name", hint) from None
@@ -106,9 +114,7 @@ class Updates:
                 return await dns.asyncquery.tcp(query, await self._address(), port=self.port, timeout=self.seconds)
         except dns.tsig.PeerError as error:
             why = f"does not accept the TSIG signature: {_said(error)}"
-        except dns.exception.Timeout:
-            why = f"did not answer within {self.seconds:g} s"
-        except TimeoutError:
+        except (dns.exception.Timeout, TimeoutError):
             why = f"did not answer within {self.seconds:g} s"
         except dns.exception.DNSException as error:
             why = f"gave an answer that cannot be used: {_said(error)}"
@@ -129,5 +135,4 @@ def _parents(name: dns.name.Name) -> Iterator[dns.name.Name]:
 
 
 def _said(error: Exception) -> str:
-    """Return what kind of error it is in words: the library's own sentences hold whole messages."""
-    return (getattr(error, "msg", None) or type(error).__name__).splitlines()[0].rstrip(".").lower()
+    return str(error).partition("\n")[0][:200].rstrip(".").lower()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,9 +12,9 @@ import dns.asyncquery
 import dns.asyncresolver
 import dns.exception
 import dns.message
-import dns.name
+import dns.rcode
 import dns.rdatatype
-import dns.resolver
+from dns.asyncresolver import Resolver
 
 from cmscert.issue.dns01 import NotPublished, TextRecord
 
@@ -35,10 +35,13 @@ class Watch:
 
     ``resolvers``: which to ask; where there are none, those that are responsible for the zone, and where none of these
     answers (a firewall, an inner DNS), the resolvers of this machine. ``seconds``: how long at most; 0 never asks.
+    ``patience``: seconds for one answer. ``machine``: makes a resolver as this machine is set up.
     """
 
     resolvers: tuple[Place, ...] = ()
     seconds: float = SECONDS
+    patience: float = ANSWER_SECONDS
+    machine: Callable[[], Resolver] = Resolver
 
     async def wait(self, records: Iterable[TextRecord]) -> None:
         """Wait for several records at once. Raises NotPublished with each that cannot be seen in time."""
@@ -56,7 +59,7 @@ class Watch:
         lacking: list[str] = []
         with suppress(TimeoutError):
             async with asyncio.timeout_at(end):
-                places = self.resolvers or await _responsible(record.name)
+                places = self.resolvers or await self._responsible(record.name)
                 while True:
                     lacking = await self._lacking(places, record)
                     if not lacking:
@@ -67,25 +70,45 @@ class Watch:
         return f"the TXT record {record.name} is not to be seen{where} after {self.seconds:g} s"
 
     async def _lacking(self, places: tuple[Place, ...], record: TextRecord) -> list[str]:
-        seen = await _look(places, record)
-        if not self.resolvers and "absent" not in seen and "seen" not in seen:
-            places = _of_this_machine()
-            seen = await _look(places, record)
+        seen = await self._look(places, record)
+        if not self.resolvers and set(seen) <= {"mute"}:
+            places = self._of_this_machine()
+            seen = await self._look(places, record)
         # Of several responsible servers one may be down: the CA, too, asks those that answer.
-        silent = ("absent", "mute") if self.resolvers or "seen" not in seen else ("absent",)
+        silent = ("absent",) if "seen" in seen and not self.resolvers else ("absent", "mute")
         lacking = [place for place, found in zip(places, seen, strict=True) if found in silent]
         return [_shown(place) for place in lacking] if places else ["any name server"]
 
+    async def _look(self, places: tuple[Place, ...], record: TextRecord) -> list[Seen]:
+        return list(await asyncio.gather(*(_see(place, record, self.patience) for place in places)))
 
-async def _look(places: tuple[Place, ...], record: TextRecord) -> list[Seen]:
-    return list(await asyncio.gather(*(_see(place, record) for place in places)))
+    async def _responsible(self, name: str) -> tuple[Place, ...]:
+        """Return the name servers of the zone that a name leads into, as this machine's resolvers tell."""
+        try:
+            resolver = self.machine()
+            resolver.lifetime = self.patience
+            place = await resolver.canonical_name(name)
+            zone = await dns.asyncresolver.zone_for_name(place, resolver=resolver)
+            servers = [server.target for server in await resolver.resolve(zone, "NS")]
+            answers = await asyncio.gather(*(resolver.resolve_name(one) for one in servers), return_exceptions=True)
+        except (dns.exception.DNSException, OSError):
+            return ()
+        found = [one for one in answers if not isinstance(one, BaseException)]
+        return tuple(dict.fromkeys((address, resolver.port) for one in found for address in one.addresses()))
+
+    def _of_this_machine(self) -> tuple[Place, ...]:
+        try:
+            resolver = self.machine()
+        except (dns.exception.DNSException, OSError):
+            return ()
+        return tuple((str(server), resolver.port) for server in resolver.nameservers)
 
 
-async def _see(place: Place, record: TextRecord) -> Seen:
+async def _see(place: Place, record: TextRecord, patience: float) -> Seen:
     query = dns.message.make_query(record.name, dns.rdatatype.TXT)
     address, port = place
     try:
-        answer, _ = await dns.asyncquery.udp_with_fallback(query, address, port=port, timeout=ANSWER_SECONDS)
+        answer, _ = await dns.asyncquery.udp_with_fallback(query, address, port=port, timeout=patience)
     except (dns.exception.DNSException, OSError, EOFError):
         return "mute"
     texts = (text for rrset in answer.answer if rrset.rdtype == dns.rdatatype.TXT for text in rrset)
@@ -97,28 +120,6 @@ async def _see(place: Place, record: TextRecord) -> Seen:
 
 
 _KNOWS_NOTHING: Final = (dns.rcode.SERVFAIL, dns.rcode.REFUSED, dns.rcode.NOTAUTH)
-
-
-async def _responsible(name: str) -> tuple[Place, ...]:
-    """Return the name servers of the zone that a name leads into, as this machine's resolvers tell."""
-    try:
-        resolver = dns.asyncresolver.Resolver()
-        resolver.lifetime = ANSWER_SECONDS
-        place = await resolver.canonical_name(name)
-        zone = await dns.asyncresolver.zone_for_name(place, resolver=resolver)
-        servers = [server.target for server in await resolver.resolve(zone, "NS")]
-        answers = await asyncio.gather(*(resolver.resolve_name(one) for one in servers), return_exceptions=True)
-    except (dns.exception.DNSException, OSError):
-        return ()
-    found = [one for one in answers if not isinstance(one, BaseException)]
-    return tuple(dict.fromkeys((address, 53) for one in found for address in one.addresses()))
-
-
-def _of_this_machine() -> tuple[Place, ...]:
-    try:
-        return tuple((str(server), 53) for server in dns.resolver.Resolver().nameservers)
-    except dns.exception.DNSException:
-        return ()
 
 
 def _shown(place: Place) -> str:

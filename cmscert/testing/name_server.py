@@ -29,7 +29,8 @@ class NameServer:
     """Holds the records of one zone.
 
     ``refuses``: the answer to every update. ``deaf``: nothing is answered. ``shows_after``: how many questions about a
-    record are answered without it. ``aliases``: CNAMEs.
+    record are answered without it. ``aliases``: CNAMEs. ``servers``: of the zone, with
+    their addresses.
     """
 
     zone: str = "example.com"
@@ -38,6 +39,7 @@ class NameServer:
     shows_after: int = 0
     records: dict[str, set[str]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    servers: dict[str, str] = field(default_factory=lambda: {"ns1.example.com": "127.0.0.1"})
     history: list[tuple[str, str, str]] = field(default_factory=list)
     asked: int = 0
     port: int = 0
@@ -96,19 +98,15 @@ class NameServer:
         try:
             message = dns.message.from_wire(wire, keyring={name: key})
         except dns.tsig.BadSignature:
-            return self._rejected(wire, dns.rcode.NOTAUTH)
+            return _rejected(wire, dns.rcode.BADSIG)
         except dns.message.UnknownTSIGKey:
-            return self._rejected(wire, dns.rcode.NOTAUTH)
+            return _rejected(wire, dns.rcode.BADKEY)
         response = dns.message.make_response(message)
         if isinstance(message, dns.update.UpdateMessage):
             response.set_rcode(self._update(message))
         else:
             self._look_up(message, response)
         return bytes(response.to_wire())
-
-    def _rejected(self, wire: bytes, code: dns.rcode.Rcode) -> bytes:
-        flags = dns.flags.QR | (wire[2] & 0x78) << 8 | code
-        return wire[:2] + struct.pack("!HHHHH", flags, 0, 0, 0, 0)
 
     def _update(self, message: dns.update.UpdateMessage) -> dns.rcode.Rcode:
         if self.refuses is not None:
@@ -138,12 +136,27 @@ class NameServer:
         if question.rdtype == dns.rdatatype.SOA:
             if name == dns.name.from_text(self.zone):
                 response.answer.append(dns.rrset.from_text(name, 1, "IN", "SOA", ". . 1 1 1 1 1"))
+        elif question.rdtype == dns.rdatatype.NS:
+            response.answer.append(dns.rrset.from_text(name, 1, "IN", "NS", *(f"{one}." for one in self.servers)))
+        elif question.rdtype == dns.rdatatype.A:
+            address = self.servers.get(name.to_text(omit_final_dot=True))
+            if address is not None:
+                response.answer.append(dns.rrset.from_text(name, 1, "IN", "A", address))
         elif question.rdtype == dns.rdatatype.TXT:
             values = self.records.get(name.to_text(omit_final_dot=True).lower(), set())
             self.asked += bool(values)
             if values and self.asked > self.shows_after:
                 texts = [f'"{value}"' for value in sorted(values)]
                 response.answer.append(dns.rrset.from_text(name, 1, "IN", "TXT", *texts))
+
+
+def _rejected(wire: bytes, why: dns.rcode.Rcode) -> bytes:
+    """Refuse a signature as RFC 8945 says: in a TSIG record of the answer."""
+    query = dns.message.from_wire(wire, keyring=False)
+    response = dns.message.make_response(query)
+    response.set_rcode(dns.rcode.NOTAUTH)
+    response.use_tsig(dns.tsig.Key(query.keyname, KEY), tsig_error=why)
+    return bytes(response.to_wire())
 
 
 class _Packets(asyncio.DatagramProtocol):
