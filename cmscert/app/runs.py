@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cmscert.app.plan import STATE, own_state_dir
 from cmscert.app.plan_file import load_plan
+from cmscert.apply.before import ServerBefore, read_observed
 from cmscert.apply.journal import PLAN_FILE
 from cmscert.apply.lock import all_locks
 from cmscert.apply.runs import RunRecord, count_runs, find_run, list_runs
@@ -72,6 +74,14 @@ def run_detail(state_dir: Path, name: str) -> RunDetail:
         plan = None
     live = record.id in _live(state_dir, (record,))
     return RunDetail(record=record, plan=plan, files=_kept(record.folder), live=live)
+
+
+def seen_before(record: RunRecord) -> Mapping[str, ServerBefore] | None:
+    """Return what was read before a run, by server; None where it cannot be read: of another release, or damaged."""
+    try:
+        return read_observed(record.folder)
+    except InputError:
+        return None
 
 
 def _live(state_dir: Path, records: tuple[RunRecord, ...]) -> frozenset[str]:

@@ -87,26 +87,32 @@ def server_status(
         clock_skew=observed.clock_skew,
         password_expires=observed.password_expires,
         slots=tuple(_slot(name, wanted, observed, judge) for name in _slots(wanted, observed)),
-        database=None if database is None else _database(database, wanted.name, observed),
+        database=None if database is None else _database(database, wanted.name, observed, judge),
     )
 
 
-def _database(wanted: WantedDatabase, server: str, observed: ObservedServer) -> DatabaseStatus:
+def _database(wanted: WantedDatabase, server: str, observed: ObservedServer, judge: Judge) -> DatabaseStatus:
     state = observed.database
-    files = tuple(_database_files(state.value.files, observed)) if isinstance(state, Known) else ()
+    files = tuple(_database_files(state.value.files, observed, judge)) if isinstance(state, Known) else ()
     role: Literal["node", "client"] = "node" if server in wanted.nodes else "client"
     return DatabaseStatus(database=wanted.name, wanted=role, state=state, files=files)
 
 
-def _database_files(files: DatabaseFiles, observed: ObservedServer) -> Iterator[DatabaseFile]:
+def _database_files(files: DatabaseFiles, observed: ObservedServer, judge: Judge) -> Iterator[DatabaseFile]:
     uses: tuple[tuple[Literal["server", "client", "ca"], str | None, str | None], ...] = (
         ("server", files.server_certificate, files.server_key),
         ("client", files.client_certificate, files.client_key),
         ("ca", files.ca, None),
     )
+    above = _certificates(files.ca, observed) if files.ca is not None else ABSENT
+    pile = above.value if isinstance(above, Known) else ()
     for use, certificate, key in uses:
         if certificate is not None:
-            yield DatabaseFile(use=use, certificate=certificate, key=key, on_disk=_certificates(certificate, observed))
+            held = _certificates(certificate, observed)
+            due = None
+            if use != "ca" and isinstance(held, Known) and held.value:
+                due = judge.dates(held.value[0], (*held.value[1:], *pile))[0]
+            yield DatabaseFile(use=use, certificate=certificate, key=key, on_disk=held, due_at=due)
 
 
 def _slots(wanted: WantedServer, observed: ObservedServer) -> tuple[str, ...]:

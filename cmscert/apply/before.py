@@ -36,11 +36,21 @@ class ServiceBefore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateBefore:
+    """A certificate of a file as it was read: for people, who ask what it was. ``not_after``: ISO 8601."""
+
+    subject: str
+    serial: str
+    not_after: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerBefore:
     """A server before a run. ``services``: those whose screens could be read.
 
     ``files``: names in its store, None where they could not be read. ``contents``: SHA-256 by name of the files that
-    were read. ``served``: by slot, SHA-256 of the leaf that its port showed.
+    were read. ``certificates``: what these files held. ``served``: by slot, SHA-256 of the leaf that its port showed.
     """
 
     name: str
@@ -48,6 +58,7 @@ class ServerBefore:
     services: Mapping[str, ServiceBefore] = field(default_factory=dict)
     files: tuple[str, ...] | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
+    certificates: Mapping[str, tuple[CertificateBefore, ...]] = field(default_factory=dict)
     served: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -156,8 +167,17 @@ def _server_before(name: str, values: Values) -> ServerBefore:
         services={each: _service_before(_mapping(found)) for each, found in _mapping(values["services"]).items()},
         files=None if files is None else _texts(files),
         contents={each: _text(_mapping(found)["sha256"]) for each, found in _mapping(values["contents"]).items()},
+        certificates={each: _certificates(_mapping(found)) for each, found in _mapping(values["contents"]).items()},
         served={slot: _text(leaf) for slot, leaf in _mapping(values["served"]).items()},
     )
+
+
+def _certificates(values: Values) -> tuple[CertificateBefore, ...]:
+    found = values["certificates"]
+    if not isinstance(found, list):
+        raise _BentError("a list is missing")
+    names = ("subject", "serial", "not_after", "sha256")
+    return tuple(CertificateBefore(**{name: _text(_mapping(each)[name]) for name in names}) for each in found)
 
 
 def _service_before(values: Values) -> ServiceBefore:

@@ -77,7 +77,10 @@ class SlotStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseFile:
-    """A certificate that a database works on, by the name on its screen, with the key bound beside it."""
+    """A certificate that a database works on, by the name on its screen, with the key bound beside it.
+
+    ``due_at``: when it is to be renewed; None for the CA, and where it was not read.
+    """
 
     use: Literal["server", "client", "ca"]
     certificate: str
@@ -91,6 +94,7 @@ class DatabaseStatus:
 
     database: str
     wanted: Literal["node", "client"]
+    due_at: datetime | None = None
     state: Reading[DatabaseState]
     files: tuple[DatabaseFile, ...] = ()
 

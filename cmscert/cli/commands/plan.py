@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cmscert.cli.exit_codes import CHANGES, NODE, first_of
-from cmscert.cli.options import INVENTORY, PARALLEL, READING, talks
+from cmscert.cli.options import INVENTORY, PARALLEL, reading, talks
 from cmscert.cli.output import Output, write_file
 from cmscert.cli.program import program
+
+if TYPE_CHECKING:
+    from cmscert.errors import NodeError
+    from cmscert.model.plan import Plan
+
+    Made = tuple[Plan, Mapping[str, NodeError], Callable[[], str]]
 
 
 @click.command("plan")
@@ -17,45 +25,56 @@ from cmscert.cli.program import program
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Save for apply --plan.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 5 when changes are pending.")
 @PARALLEL
-@talks(*READING)
+@talks(*reading("html"))
 def command(output: Output, inventory: Path, save: Path | None, parallel: int, *, detailed_exitcode: bool) -> int:
     """Say what differs, why, and the ordered steps; reads only."""
+    from cmscert.mmp.services import SERVICES
+    from cmscert.reports.plan_document import dump, plan_document
+
+    made, failures, draw = (_overview if output.form == "html" else _plan)(output, inventory, parallel)
+    if save is not None:
+        write_file(save, dump(plan_document(made, SERVICES)))
+    output.result(draw())
+    output.failures(failures)
+    if save is not None:
+        output.say(f"saved; to apply exactly this: {program()} apply {inventory} --plan {save}")
+    codes = [NODE] if made.unread else []
+    return first_of([*codes, CHANGES] if detailed_exitcode and made.steps else codes)
+
+
+def _plan(output: Output, inventory: Path, parallel: int) -> Made:
     import asyncio
 
     from cmscert.app.plan import plan
     from cmscert.app.ports import live_ports, utc_now
-    from cmscert.mmp.services import SERVICES
-    from cmscert.reports.plan_document import dump, plan_document
 
-    ports = live_ports(output.note())
     made = asyncio.run(
         plan(
             inventory,
-            ports,
+            live_ports(output.note()),
             now=utc_now(),
             select=output.select,
             parallel=parallel,
             state_dir=output.state_dir,
         )
     )
-    if save is not None:
-        write_file(save, dump(plan_document(made.plan, SERVICES)))
-    if output.form == "json":
-        output.document(plan_document(made.plan, SERVICES))
-    else:
-        from cmscert.reports.plan_text import plan_text
+    return made.plan, made.failures, lambda: _drawn(output, made.plan)
 
-        output.result(
-            plan_text(
-                made.plan,
-                SERVICES,
-                width=output.result_width,
-                colour=output.result_colour,
-                verbose=output.verbose,
-            )
-        )
-    output.failures(made.failures)
-    if save is not None:
-        output.say(f"saved; to apply exactly this: {program()} apply {inventory} --plan {save}")
-    codes = [NODE] if made.plan.unread else []
-    return first_of([*codes, CHANGES] if detailed_exitcode and made.plan.steps else codes)
+
+def _drawn(output: Output, plan: Plan) -> str:
+    from cmscert.mmp.services import SERVICES
+
+    if output.form == "json":
+        from cmscert.reports.plan_document import dump, plan_document
+
+        return dump(plan_document(plan, SERVICES))
+    from cmscert.reports.plan_text import plan_text
+
+    return plan_text(plan, SERVICES, width=output.result_width, colour=output.result_colour, verbose=output.verbose)
+
+
+def _overview(output: Output, inventory: Path, parallel: int) -> Made:
+    from cmscert.cli.overview import look, page
+
+    made = look(output, inventory, parallel)
+    return made.overview.plan, made.failures, lambda: page(made.overview, "plan")

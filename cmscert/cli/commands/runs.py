@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from cmscert.cli.exit_codes import DONE
-from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, talks
+from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, formats, talks
 from cmscert.cli.output import Output
 
 LIMIT = 20
@@ -25,6 +25,7 @@ INVENTORY = click.option(
     help="The inventory whose runs are meant; it is not read.",
 )
 PLACED = (INVENTORY, STATE_DIR, FORMAT, OUTPUT, NO_COLOR)
+SHOWN = (INVENTORY, STATE_DIR, formats("html"), OUTPUT, NO_COLOR)
 
 
 @click.group("runs", invoke_without_command=True, short_help="What was done, when, by whom: the journals.")
@@ -70,7 +71,7 @@ def command(output: Output, inventory: Path | None, fleet: str | None, limit: in
 @command.command("show", short_help="Show one run: each step, what was typed and answered.")
 @click.argument("run", metavar="ID")
 @click.option("-v", "--verbose", is_flag=True, help="Every moment, and questions that change nothing too.")
-@talks(*PLACED)
+@talks(*SHOWN)
 def show(output: Output, run: str, inventory: Path | None) -> int:
     """Show one run: who and when, each step with what was typed and answered, the result, what was left.
 
@@ -79,7 +80,13 @@ def show(output: Output, run: str, inventory: Path | None) -> int:
     from cmscert.app.runs import run_detail
 
     made = run_detail(_state_dir(output, inventory), run)
-    if output.form == "json":
+    if output.form == "html":
+        from cmscert.app.runs import seen_before
+        from cmscert.reports.html.run import run_page
+
+        before = seen_before(made.record)
+        output.result(run_page(made.record, made.plan, before=before, files=made.files, live=made.live))
+    elif output.form == "json":
         from cmscert.reports.runs_document import run_record_document
 
         output.document(run_record_document(made.record, made.plan, files=made.files, live=made.live))

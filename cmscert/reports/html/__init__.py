@@ -1,0 +1,1 @@
+"""Reports as one HTML file each, for the change board and the auditor."""
