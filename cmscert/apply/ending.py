@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from cmscert.apply.progress import Status
 from cmscert.apply.stop import Stop
 from cmscert.model.events import Outcome
-from cmscert.model.plan import Gate, Rebind, RemoveFiles, Restart, Step
+from cmscert.model.plan import Gate, PutFile, Rebind, RemoveFiles, Restart, Step
 
 Result = Literal["applied", "rolled-back", "neither", "interrupted"]
 
@@ -21,15 +22,32 @@ def outcome_of(status: Status) -> Outcome:
             return status
 
 
-def result_of(outcomes: set[Outcome], stop: Stop) -> Result:
-    """Sum up how the steps ended."""
+def result_of(outcomes: set[Outcome], stop: Stop, *, failed: bool) -> Result:
+    """Sum up how the steps ended; ``failed``: whether any of them failed by itself."""
     if outcomes <= {"done"}:
         return "applied"
     if stop.is_hard:
         return "interrupted"
     if "left" in outcomes:
         return "neither"
-    return "rolled-back" if outcomes & {"failed", "undone"} else "interrupted"
+    return "rolled-back" if failed else "interrupted"
+
+
+def is_unused(step: Step, steps: Iterable[Step], status: Mapping[str, Status]) -> bool:
+    """Tell whether a step overwrote a file, and every step that was to let a service load it was skipped."""
+    if not isinstance(step.action, PutFile) or not step.action.overwrites or step.undo is None:
+        return False
+    users = [each.id for each in steps if each.server == step.server and step.action.file in _loaded(each)]
+    return bool(users) and all(status[name] == "skipped" for name in users)
+
+
+def _loaded(step: Step) -> frozenset[str]:
+    """Return the files that a step lets a service load: those that it binds, and overwritten ones that are bound."""
+    if not isinstance(step.action, Rebind | Restart):
+        return frozenset()
+    bound = step.action.bindings if isinstance(step.action, Rebind) else ()
+    restores = step.undo.restores if isinstance(step.undo, Rebind | Restart) else ()
+    return frozenset((*(name for binding in bound for name in binding.files), *(each.file for each in restores)))
 
 
 def gist(step: Step) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 
 from cmscert.apply.database import Membership, Records
-from cmscert.apply.ending import Result, gist, outcome_of, result_of
+from cmscert.apply.ending import Result, gist, is_unused, outcome_of, result_of
 from cmscert.apply.progress import Progress, faults_of
 from cmscert.apply.questions import Written, noted
 from cmscert.apply.readback import Node, Sleep
@@ -153,6 +153,7 @@ class _Run:
         self.emit(RunStarted(at=self.clock(), run=self.run, fleet=self.plan.fleet, steps=steps))
         try:
             await self._work()
+            await self._put_back()
         except JournalError as error:
             raise self._unwritten(error) from error
         except asyncio.CancelledError:
@@ -275,6 +276,18 @@ class _Run:
         ]
         return [failed, *mine] if touched else mine
 
+    async def _put_back(self) -> None:
+        """Give files that were overwritten their old content again, where no service came to load the new one.
+
+        What runs there runs on the old content; whoever restarts it would load the new file, perhaps without its pair.
+        """
+        self._skip_waiting()
+        for step in [self.progress.steps[name] for name in reversed(self.progress.finished)]:
+            if not self.rollback or self.stop.is_hard:
+                return
+            if self._is_done(step) and is_unused(step, self.plan.steps, self.progress.status):
+                await self._take_back(step, "no service came to load it")
+
     async def _take_back(self, step: Step, why: str) -> None:
         if self.progress.left_behind(step):
             self.progress.mark(step.id, "done", "kept: a later step that leans on it could not be taken back")
@@ -328,10 +341,9 @@ class _Run:
         self.emit(StepEnded(at=self.clock(), step=step.id, server=step.server, outcome=outcome, why=why))
 
     def _end(self) -> RunResult:
-        for step in self.progress.all_waiting():
-            self._ended(step, "skipped", _INTERRUPTED)
+        self._skip_waiting()
         outcomes = {name: outcome_of(status) for name, status in self.progress.status.items()}
-        result = result_of(set(outcomes.values()), self.stop)
+        result = result_of(set(outcomes.values()), self.stop, failed=self.failed_first is not None)
         why = self._why(result)
         by_hand = self._by_hand()
         self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why, by_hand=by_hand))
@@ -340,6 +352,10 @@ class _Run:
             for step in self.plan.steps
         )
         return RunResult(run=self.run, result=result, steps=steps, by_hand=by_hand, why=why)
+
+    def _skip_waiting(self) -> None:
+        for step in self.progress.all_waiting():
+            self._ended(step, "skipped", _INTERRUPTED)
 
     def _why(self, result: Result) -> str | None:
         """Say why a run ended as it did, and what that means for databases."""

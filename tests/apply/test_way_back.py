@@ -289,3 +289,41 @@ async def test_a_file_that_cannot_be_saved_stops_the_server(toy: ToyRun) -> None
     result = await toy.run(*_fixed(toy))
     assert toy.outcomes(result) == {"s1": "failed", "s2": "skipped", "s3": "skipped"}
     assert result.steps[0].why == "there is no file old.crt to copy"
+
+
+def _shared(toy: ToyRun) -> tuple[Step, ...]:
+    """Same-name mode on core1, whose service waits for one on core2."""
+    save, put, restart = _fixed(toy)
+    return save, put, toy.bind("s0", "core2", "turn"), replace(restart, after=("s2", "s0"))
+
+
+async def test_a_file_that_nobody_came_to_load_is_put_back(toy: ToyRun) -> None:
+    """A failure elsewhere leaves no overwritten file beside a service that still runs on the old one."""
+    node, other = toy.add("core1", "webadmin"), toy.add("core2", "turn")
+    other.faults["turn enable"] = ["failure"]
+    result = await toy.run(*_shared(toy))
+    assert toy.outcomes(result) == {"s1": "done", "s2": "undone", "s0": "undone", "s3": "skipped"}
+    assert result.result == "rolled-back"
+    assert node.store["old.crt"] == toy.old.certificate_pem
+    assert next(step.why for step in result.steps if step.step == "s2") == "no service came to load it"
+
+
+async def test_without_a_way_back_an_overwritten_file_stays(toy: ToyRun) -> None:
+    """Who wants to look at what failed finds everything as it was left."""
+    node, other = toy.add("core1", "webadmin"), toy.add("core2", "turn")
+    other.faults["turn enable"] = ["failure"]
+    toy.rollback = False
+    result = await toy.run(*_shared(toy))
+    assert toy.outcomes(result)["s2"] == "done"
+    assert node.store["old.crt"] != toy.old.certificate_pem
+
+
+async def test_a_soft_stop_puts_back_what_nobody_loaded(toy: ToyRun) -> None:
+    """Ctrl-C after the uploads leaves the files as they were, and is still an interrupt."""
+    node = toy.add("core1", "webadmin")
+    toy.add("core2", "turn")
+    toy.emit = lambda event: toy.stop.soft() if isinstance(event, StepEnded) and event.step == "s2" else None
+    result = await toy.run(*_shared(toy))
+    assert toy.outcomes(result)["s2"] == "undone"
+    assert result.result == "interrupted"
+    assert node.store["old.crt"] == toy.old.certificate_pem
