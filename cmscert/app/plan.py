@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cmscert import __version__
+from cmscert.app.checkout import checkout_path
 from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
 from cmscert.app.holding import dead_runs
 from cmscert.app.inventory import Chosen, choose
@@ -20,6 +21,7 @@ from cmscert.files import planted
 from cmscert.mmp.services import SERVICES
 from cmscert.model.database import FormerPrimary
 from cmscert.model.desired import Desired
+from cmscert.model.places import Asked
 from cmscert.model.plan import Plan
 from cmscert.model.results import DriftReport
 from cmscert.model.unfinished import Unfinished
@@ -185,4 +187,16 @@ def drift_report(chosen: Chosen, made: Plan) -> DriftReport:
         unread=made.unread,
         findings=made.drift,
         notices=made.notices,
+        asked=_asked(chosen),
+        file=checkout_path(Path(chosen.loaded.outline.file)),
     )
+
+
+def _asked(chosen: Chosen) -> tuple[Asked, ...]:
+    """Return what is compared of a selection, with its places; what is not issued yet is asked for too."""
+    if chosen.loaded.places is None:
+        return ()
+    slots = {server.name: {slot.slot for slot in server.slots} for server in chosen.desired.servers}
+    for each in chosen.desired.awaited:
+        slots.setdefault(each.server, set()).add(each.slot)
+    return chosen.loaded.places.asked(slots, {database.name for database in chosen.desired.databases})

@@ -22,7 +22,7 @@ from cmscert.model.readings import ABSENT, Absent, Known, Reading, Unread
 from cmscert.model.results import DatabaseFile, DatabaseStatus, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.calendar import is_public, rules_ahead
-from cmscert.planning.due import chain_of, due_at
+from cmscert.planning.due import chain_of, due_at, end_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,11 @@ class Judge:
     renew_when: Due = field(default_factory=Due)
     roots: frozenset[str] = frozenset()
 
-    def dates(self, leaf: Certificate, pile: tuple[Certificate, ...]) -> tuple[datetime, tuple[str, ...]]:
-        """Return when a certificate is due, and the rules that its successors meet."""
+    def dates(self, leaf: Certificate, pile: tuple[Certificate, ...]) -> tuple[datetime, datetime, tuple[str, ...]]:
+        """Return when a certificate is due, when the first of its chain ends, and the rules its successors meet."""
         chain = chain_of(leaf, pile)
         due = due_at(chain, self.renew_when)
-        return due, rules_ahead(leaf, due) if is_public(chain, self.roots) else ()
+        return due, end_of(chain), rules_ahead(leaf, due) if is_public(chain, self.roots) else ()
 
 
 def server_status(
@@ -132,12 +132,13 @@ def _slot(name: str, wanted: WantedServer, observed: ObservedServer, judge: Judg
     file = None if not isinstance(bound, Known) else bound.value.certificate or bound.value.bundle
     on_disk = _on_disk(file, bound, observed)
     due: datetime | None = None
+    ends: datetime | None = None
     ahead: tuple[str, ...] = ()
     if isinstance(bound, Known) and bound.value.certificate is not None and isinstance(on_disk, Known):
         bundle = _on_disk(bound.value.bundle, bound, observed)
         pile = (*on_disk.value[1:], *(bundle.value if isinstance(bundle, Known) else ()))
         if on_disk.value:
-            due, ahead = judge.dates(on_disk.value[0], pile)
+            due, ends, ahead = judge.dates(on_disk.value[0], pile)
     return SlotStatus(
         slot=name,
         wanted=wanted.slot(name),
@@ -145,6 +146,7 @@ def _slot(name: str, wanted: WantedServer, observed: ObservedServer, judge: Judg
         on_disk=on_disk,
         served=observed.served.get(name, ABSENT),
         due_at=due,
+        ends=ends,
         ahead=ahead,
     )
 

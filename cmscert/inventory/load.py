@@ -12,6 +12,7 @@ from cmscert.inventory.build import read_checked, refusal
 from cmscert.inventory.judging import Judging
 from cmscert.inventory.material import Shelf
 from cmscert.inventory.outline import Outline
+from cmscert.inventory.places import Places
 from cmscert.inventory.supplies import Keys, Supplies, Supply, no_supplies
 from cmscert.inventory.wanted import Wanted
 from cmscert.model.desired import Desired, Policy
@@ -25,6 +26,7 @@ class Loaded:
     """An inventory with its material.
 
     ``keys``: by the hex SHA-256 of the public half. ``logins``: by server name. ``warnings``: in the order of the file.
+    ``places``: None where no file stands behind it.
     """
 
     desired: Desired
@@ -32,6 +34,7 @@ class Loaded:
     logins: Mapping[str, Login]
     warnings: tuple[Fault, ...]
     outline: Outline
+    places: Places | None = field(default=None, repr=False)
 
 
 def read_outline(path: Path) -> Outline:
@@ -87,6 +90,7 @@ def load(path: Path, *, now: datetime, supply: Supply = no_supplies) -> Loaded:
         logins={server.name: server.login for server in outline.servers},
         warnings=refusal(checking.faults).faults,
         outline=outline,
+        places=Places(document=checking.document, outline=outline),
     )
 
 

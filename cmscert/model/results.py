@@ -11,6 +11,7 @@ from cmscert.model.database import DatabaseState
 from cmscert.model.desired import Awaited, Unhandled, WantedSlot
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
+from cmscert.model.places import Asked
 from cmscert.model.plan import Drift, Notice
 from cmscert.model.readings import Known, Reading
 from cmscert.pki.certificate import Certificate
@@ -33,7 +34,11 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftReport:
-    """What on the nodes is not as wanted. ``unread``: (server, why)."""
+    """What on the nodes is not as wanted. ``unread``: (server, why).
+
+    ``asked``: everything that was compared, in the inventory's order. ``file``: the inventory, relative to the root of
+    its checkout where it is in one, else to the working directory.
+    """
 
     made_at: datetime
     fleet: str
@@ -44,6 +49,8 @@ class DriftReport:
     unread: tuple[tuple[str, str], ...] = ()
     findings: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    file: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -62,8 +69,8 @@ class SlotStatus:
 
     ``bound``: the file names of the screen. ``on_disk``: the certificates of the bound certificate (or trust) file.
     ``served``: the chain as a TLS port showed it, leaf first. ``wanted`` is None where the inventory is silent.
-    ``due_at``: when the bound certificate is to be renewed. ``ahead``: the rules for public CAs that its successors
-    will meet.
+    ``due_at``: when the bound certificate is to be renewed. ``ends``: when the first of its chain ends, in the file or
+    in the bundle beside it. ``ahead``: the rules for public CAs that its successors will meet.
     """
 
     slot: str
@@ -73,6 +80,7 @@ class SlotStatus:
     served: Reading[tuple[Certificate, ...]]
     due_at: datetime | None = None
     ahead: tuple[str, ...] = ()
+    ends: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +94,7 @@ class DatabaseFile:
     certificate: str
     key: str | None
     on_disk: Reading[tuple[Certificate, ...]]
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +103,6 @@ class DatabaseStatus:
 
     database: str
     wanted: Literal["node", "client"]
-    due_at: datetime | None = None
     state: Reading[DatabaseState]
     files: tuple[DatabaseFile, ...] = ()
 
@@ -211,3 +219,12 @@ class StoreStatus:
     fleet: str
     folder: str
     rows: tuple[StoredCertificate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The newest run of a fleet that came to its end; ``result`` as in ``RunEnded``."""
+
+    run: str
+    result: str
+    ended: datetime
