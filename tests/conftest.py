@@ -14,6 +14,7 @@ JUDGES = {
     "openssh-client": "sftp",
     "openssl": "openssl",
     "pebble": "pebble",
+    "prometheus": "promtool",
     "postgresql": "/usr/lib/postgresql/*/bin/initdb",
     "procps": "ps",
     "systemd": "systemd-analyze",

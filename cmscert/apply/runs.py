@@ -172,6 +172,15 @@ def prune(
     return tuple(gone)
 
 
+def last_ended(state_dir: Path, fleet: str) -> RunRecord | None:
+    """Return the newest run of a fleet that came to its end, with its header and its end alone.
+
+    Raises InputError when the runs cannot be read.
+    """
+    ended = (run for run in _glanced(state_dir, fleet) if run.end is not None)
+    return max(ended, key=lambda run: (run.ended, run.id), default=None)
+
+
 def count_runs(state_dir: Path, *, fleet: str | None = None) -> int:
     """Count the runs of a state directory, or those of a fleet. Raises InputError when it cannot be read."""
     return len(_glanced(state_dir, fleet)) if fleet is not None else len(run_folders(state_dir))

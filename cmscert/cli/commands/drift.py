@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cmscert.cli.exit_codes import DRIFT, NODE, first_of
-from cmscert.cli.options import INVENTORY, PARALLEL, READING, talks
+from cmscert.cli.options import INVENTORY, PARALLEL, reading, talks
 from cmscert.cli.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmscert.errors import NodeError
+    from cmscert.model.results import DriftReport
 
 
 @click.command("drift", short_help="Report what is not as wanted, for CI; reads only.")
 @INVENTORY
 @PARALLEL
-@talks(*READING)
+@talks(*reading("markdown", "html", "junit", "sarif", "prometheus"))
 def command(output: Output, inventory: Path, parallel: int) -> int:
     """Say what on the servers is not as wanted; for CI and monitoring; reads only."""
+    look = {"prometheus": _metrics, "html": _page}.get(output.form, _report)
+    report, failures = look(output, inventory, parallel)
+    output.failures(failures)
+    return first_of([NODE] * (not report.complete) + [DRIFT] * bool(report.alarming))
+
+
+def _report(output: Output, inventory: Path, parallel: int) -> tuple[DriftReport, Mapping[str, NodeError]]:
     import asyncio
 
     from cmscert.app.plan import drift
@@ -33,13 +47,50 @@ def command(output: Output, inventory: Path, parallel: int) -> int:
             state_dir=output.state_dir,
         )
     )
-    if output.form == "json":
-        from cmscert.reports.documents import drift_document
+    _write(output, made.report)
+    return made.report, made.failures
 
-        output.document(drift_document(made.report))
-    else:
-        from cmscert.reports.fleet_text import drift_text
 
-        output.result(drift_text(made.report, width=output.result_width, colour=output.result_colour))
-    output.failures(made.failures)
-    return first_of([NODE] * (not made.report.complete) + [DRIFT] * bool(made.report.alarming))
+def _write(output: Output, report: DriftReport) -> None:
+    match output.form:
+        case "json":
+            from cmscert.reports.documents import drift_document
+
+            output.document(drift_document(report))
+        case "sarif":
+            from cmscert.reports.sarif import drift_sarif
+
+            output.document(drift_sarif(report))
+        case "junit":
+            from cmscert.reports.junit import drift_junit
+
+            output.result(drift_junit(report))
+        case "markdown":
+            from cmscert.reports.markdown import drift_markdown
+
+            output.result(drift_markdown(report))
+        case _:
+            from cmscert.reports.fleet_text import drift_text
+
+            output.result(drift_text(report, width=output.result_width, colour=output.result_colour))
+
+
+def _page(output: Output, inventory: Path, parallel: int) -> tuple[DriftReport, Mapping[str, NodeError]]:
+    from cmscert.cli.overview import look, page
+
+    made = look(output, inventory, parallel)
+    output.result(page(made.overview, "drift"))
+    return made.overview.drift, made.failures
+
+
+def _metrics(output: Output, inventory: Path, parallel: int) -> tuple[DriftReport, Mapping[str, NodeError]]:
+    """Write what is watched: what differs, and every certificate besides, out of one look."""
+    from cmscert.app.last_run import last_run
+    from cmscert.cli.overview import look
+    from cmscert.reports.prometheus import metrics
+
+    made = look(output, inventory, parallel)
+    status, report = made.overview.status, made.overview.drift
+    last = last_run(inventory, report.fleet, state_dir=output.state_dir)
+    output.result(metrics(status, drift=report, last_run=last))
+    return report, made.failures
