@@ -105,7 +105,9 @@ def after(action: Action, before: ObservedServer, predicted: ObservedServer, nod
     if not isinstance(screen, Known):
         return Must(unknown=f"the screen of {action.service} was not read before")
     stopped = isinstance(action, Rebind) and action.stopped
+    unset = frozenset() if back or stopped else frozenset(_unset(action, before))
     leaves = {} if stopped else dict(_leaves(node, action.service, before, predicted, back=back))
+    leaves = {slot: right for slot, right in leaves.items() if slot not in unset}
     rotates = any(right and not right & _served(before, slot) for slot, right in leaves.items())
     only = {binding.slot for binding in action.bindings} if isinstance(action, Rebind) else set()
     bindings = tuple(screen.value.binding(slot) for slot in sorted(only if back else {*screen.value.bindings, *only}))
@@ -121,10 +123,19 @@ def after(action: Action, before: ObservedServer, predicted: ObservedServer, nod
             rotates=rotates,
             started=not stopped,
             back=back,
-            bare=back and not any(_identities(predicted, row.restart_of or row.name)),
-            silent=dict(_silent(before, predicted, action.service)) if back else {},
+            bare=(back or bool(unset)) and not any(_identities(predicted, row.restart_of or row.name)),
+            silent=dict(_silent(before, predicted, action.service)) if back else dict.fromkeys(unset, frozenset()),
         )
     )
+
+
+def _unset(action: Rebind | Restart, before: ObservedServer) -> Iterator[str]:
+    """Yield the slots that hold a certificate and shall hold none: a first set-up is taken back."""
+    screen = before.screen(action.service)
+    if isinstance(action, Rebind) and isinstance(screen, Known):
+        for binding in action.bindings:
+            if binding.certificate is None and screen.value.binding(binding.slot).certificate is not None:
+                yield binding.slot
 
 
 def _identities(observed: ObservedServer, service: str) -> Iterator[Binding]:

@@ -63,10 +63,6 @@ class Stand:
             reason = next((each.reason for each in self.past.plan.drift if self._was_broken(each, slot)), None)
             if reason is not None:
                 return f"{slot} was broken before run {self.past.run} ({reason})"
-            names = self.trails[slot].names if slot in self.trails else ()
-            first = bool(names) and names[-1].certificate is not None and names[0].certificate is None
-            if self.row.via == "restart" and first:
-                return f"{slot} held no certificate before run {self.past.run}, and nothing stops {self.row.name}"
         return None
 
     def _was_broken(self, drift: Drift, slot: str) -> bool:
