@@ -196,9 +196,14 @@ def test_issuers(store: Store, chain: Chain) -> None:
     known = store.issuer("acme")
     assert known == KnownIssuer(name="acme", spki=key.spki_sha256, facts={"account": "https://acme.example.net/1"})
     assert store.key(key.spki_sha256) == key
+    store.note_issuer("dbca", {"told": "yes"})
     database = store.issuer("dbca")
     assert database is not None
-    assert database.chain == chain[1:]
+    assert (database.chain, database.facts) == (chain[1:], {"told": "yes"})
+    store.note_issuer("acme", {})
+    assert store.issuer("acme") == KnownIssuer(name="acme", spki=key.spki_sha256)
+    store.note_issuer("new", {"told": "no"})
+    assert store.issuer("new") == KnownIssuer(name="new", facts={"told": "no"})
 
 
 def test_prune(filled: Store, issuing: ThrowAwayCa, now: datetime) -> None:
