@@ -153,9 +153,10 @@ class NameServer:
 def _rejected(wire: bytes, why: dns.rcode.Rcode) -> bytes:
     """Refuse a signature as RFC 8945 says: in a TSIG record of the answer."""
     query = dns.message.from_wire(wire, keyring=False)
+    name = query.keyname or dns.name.root
     response = dns.message.make_response(query)
     response.set_rcode(dns.rcode.NOTAUTH)
-    response.use_tsig(dns.tsig.Key(query.keyname, KEY), tsig_error=why)
+    response.use_tsig(dns.tsig.Key(name, KEY), tsig_error=why)
     return bytes(response.to_wire())
 
 
