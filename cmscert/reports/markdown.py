@@ -73,7 +73,10 @@ def _notices(page: Page, notices: tuple[Notice, ...]) -> None:
 
 
 def status_markdown(status: FleetStatus) -> str:
-    """Write every certificate of the fleet, the next to end first, as a page of at most 60,000 bytes."""
+    """Write every certificate of the fleet as a page of at most 60,000 bytes.
+
+    The next to end comes first, be it the one in the file or the one that is still served.
+    """
     page = Page()
     held = sorted(_held(status), key=lambda each: each[0])
     page.add(f"## Status of {code(status.fleet)}: {_status_verdict(status, [end for end, _ in held])}")
@@ -100,7 +103,7 @@ def _status_verdict(status: FleetStatus, ends: list[datetime]) -> str:
 
 
 def _held(status: FleetStatus) -> Iterator[tuple[datetime, Sequence[str]]]:
-    """Yield (end, row) of every certificate and trust list that was read."""
+    """Yield (first end, row) of every certificate and trust list that was read."""
     for server in status.servers:
         for slot in server.slots:
             if isinstance(slot.on_disk, Known) and slot.on_disk.value:
@@ -121,10 +124,12 @@ def _row(
         first = min(held, key=lambda each: each.not_after)
         return first.not_after, _cells(first, first.not_after, server, slot.slot, now)
     end = slot.ends or held[0].not_after
-    served = ""
+    served, first_end = "", end
     if isinstance(slot.served, Known) and slot.served.value:
-        served = "the same" if slot.served.value[0] == held[0] else f"**other**: {_name(slot.served.value[0])}"
-    return end, (*_cells(held[0], end, server, slot.slot, now)[:6], served, _due(slot.due_at, now))
+        leaf = slot.served.value[0]
+        served = "the same" if leaf == held[0] else f"**other**, until {day(leaf.not_after)}: {_name(leaf)}"
+        first_end = min(end, leaf.not_after)
+    return first_end, (*_cells(held[0], end, server, slot.slot, now)[:6], served, _due(slot.due_at, now))
 
 
 def _due(at: datetime | None, now: datetime) -> str:

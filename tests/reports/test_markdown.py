@@ -126,16 +126,19 @@ def test_status_reads_as_written() -> None:
     rows = cells(status_markdown(sample_status()))
     page = status_markdown(sample_status())
 
-    assert page.startswith("## Status of `example`: 1 expired, 1 server not read\n\n2026-11-23 20:30 UTC · ")
+    assert page.startswith(
+        "## Status of `example`: 1 expired, 1 ends within 30 days, 1 server not read\n\n2026-11-23 20:30 UTC · "
+    )
     held = [row for row in rows if len(row) == 8][1:]
-    assert [row[0] for row in held] == sorted(row[0] for row in held)
+    assert [row[3] for row in held[:2]] == ["turn", "webbridge3/https"]
+    assert [row[0] for row in held[2:]] == sorted(row[0] for row in held[2:])
     assert held[0][1:] == [
         "expired 2 days ago", "edge1", "turn", "gone.example.com", "Issuing CA", "the same", "now",
     ]  # fmt: skip
     [https] = [row for row in held if row[3] == "webbridge3/https"]
     assert https == [
         "2027-02-21", "90 days left", "edge1", "webbridge3/https", "join.example.com", "Issuing CA",
-        "other: join.example.com", "2027-01-02",
+        "other, until 2026-12-01: join.example.com", "2027-01-02",
     ]  # fmt: skip
     assert {"database/main/server", "database/main/ca", "webbridge3/trust-c2w"} <= {row[3] for row in held}
     assert ["edge1", "3.9", "-2 s", "2027-03-31", "main none"] in rows
@@ -146,7 +149,7 @@ def test_a_quiet_status_says_so() -> None:
     """The verdict counts what ends soon; without a server there is no table."""
     [edge1, _, bare] = sample_status().servers
     https = edge1.slots[0]
-    soon = replace(https, ends=sample_status().made_at.replace(month=12, day=1))
+    soon = replace(https, ends=sample_status().made_at.replace(month=12, day=1), served=https.on_disk)
     status = replace(sample_status(), servers=(replace(edge1, slots=(soon,), database=None),), select=())
 
     assert status_markdown(status).startswith("## Status of `example`: 1 ends within 30 days\n")
