@@ -251,12 +251,13 @@ def forms(command: click.Command, folder: Path) -> Iterator[tuple[object, ...]]:
     known = {option for parameter in command.params for option in parameter.opts}
     ways: tuple[tuple[object, ...], ...] = (
         (),
-        ("--format", "json"),
         ("--verbose",),
         ("--verbose", "--log-format", "json"),
         ("--output", folder / "result.txt"),
     )
     yield from (way for way in ways if set(way[::2]) <= known or (way == ("--verbose",) and "--verbose" in known))
+    choices = (parameter.type for parameter in command.params if "--format" in parameter.opts)
+    yield from (("--format", form) for each in choices if isinstance(each, click.Choice) for form in each.choices)
 
 
 def test_every_command_is_hunted() -> None:
