@@ -46,7 +46,12 @@ def is_prometheus(text: str) -> bool:
 
 
 DRIFT = {"junit": is_junit, "sarif": is_sarif, "markdown": is_markdown, "prometheus": is_prometheus}
-SAID = {"junit": "no TCP", "sarif": "cms could not be read", "markdown": "### Not read: 1", "prometheus": 'state="unread"} 1'}
+SAID = {
+    "junit": "no TCP",
+    "sarif": "cms could not be read",
+    "markdown": "### Not read: 1",
+    "prometheus": 'state="unread"} 1',
+}
 STATUS = {"markdown": is_markdown, "prometheus": is_prometheus}
 
 
