@@ -18,6 +18,7 @@ from cmscert.planning.retrace import Back, Retraced
 from cmscert.planning.sight import Sight
 
 WEBADMIN = "webadmin"
+CALLBRIDGE = "callbridge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,18 @@ def backwards(past: Past, sights: Mapping[str, Sight], retraced: Retraced) -> Or
     for group in groups:
         _with_files(order, group, past, sights[group.server], list(backs.values()))
     _webadmin_last(order, retraced.backs)
+    _silent_first(order, retraced)
     return order
+
+
+def _silent_first(order: Order, retraced: Retraced) -> None:
+    """Bring a call bridge that does not answer back before another one stops."""
+    bridges = [back for back in retraced.backs if back.switch.action.service == CALLBRIDGE]
+    silent = [back for back in bridges if (back.step.server, CALLBRIDGE) in retraced.silent]
+    for first in silent:
+        for back in bridges:
+            if back not in silent:
+                order.put_before(first.step.id, back.step.id)
 
 
 def _carry(order: Order, name: str, back: Back, sight: Sight) -> None:

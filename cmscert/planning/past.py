@@ -180,11 +180,10 @@ def as_copied(server: str, binding: Binding, copies: Mapping[Place, str]) -> Bin
 def _looking(server: WantedServer, seen: Mapping[Place, list[Binding]], past: Past) -> WantedServer:
     answered = {slot for name, slot in past.answered if name == server.name and (name, service_of(slot)) in past.left}
     mine = {slot: bindings for (name, slot), bindings in seen.items() if name == server.name}
-    others = tuple(each for each in server.looked_at if each.slot not in mine)
-    touched = tuple(
-        replace(_looked_at(server, slot, bindings), answered=slot in answered) for slot, bindings in mine.items()
-    )
-    return replace(server, looked_at=(*others, *touched))
+    others = (each for each in server.looked_at if each.slot not in mine)
+    touched = (_looked_at(server, slot, bindings) for slot, bindings in mine.items())
+    seen_at = tuple(replace(each, answered=each.slot in answered) for each in (*others, *touched))
+    return replace(server, looked_at=seen_at)
 
 
 def _looked_at(server: WantedServer, slot: str, bindings: list[Binding]) -> LookedAt:

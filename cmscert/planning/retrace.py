@@ -51,7 +51,7 @@ class Retraced:
 
     ``backs``: newest first. ``restored``: files to bring back, by (server, file). ``changed``: server, and what was
     changed there since. ``hopeless``: server, and which service cannot go back. ``unread``: (server, why). ``stopped``:
-    services that stay stopped, as (server, service).
+    services that stay stopped, and ``silent``: those whose ports have to answer again, as (server, service).
     """
 
     backs: list[Back] = field(default_factory=list)
@@ -61,6 +61,7 @@ class Retraced:
     unread: list[tuple[str, str]] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
     stopped: list[Place] = field(default_factory=list)
+    silent: list[Place] = field(default_factory=list)
 
 
 def retrace(past: Past, sights: Mapping[str, Sight]) -> Retraced:
@@ -182,6 +183,8 @@ def _retrace_service(stand: Stand, found: Retraced) -> None:
     found.drift += _drift(stand, backs)
     if stand.stays_stopped:
         found.stopped.append((server, stand.row.name))
+    if stand.silent and stand.left is not None and backs:
+        found.silent.append((server, stand.row.name))
 
 
 def _restored(found: Retraced, server: str) -> dict[str, Overwritten]:

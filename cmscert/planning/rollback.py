@@ -11,9 +11,11 @@ from cmscert.model.observed import Binding, ObservedServer
 from cmscert.model.plan import Plan
 from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable
+from cmscert.model.unfinished import Touched
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.basis import basis_parts
 from cmscert.planning.case import Case
+from cmscert.planning.interrupted import Interruption
 from cmscert.planning.make import Planned
 from cmscert.planning.past import Past, Place, trails
 from cmscert.planning.retrace import Retraced, retrace
@@ -56,6 +58,7 @@ def make_rollback(
         steps=steps,
         moment=moment,
         dead=dead,
+        mended={place: _mended(*place) for place in retraced.silent},
     )
     verge = Verge(case=case, past=past, retraced=retraced, stock=stock, former=former, goal=goal)
     plan = Plan(
@@ -74,6 +77,12 @@ def make_rollback(
         rolls_back=past.run,
     )
     return Planned(plan=plan, contents=contents)
+
+
+def _mended(server: str, service: str) -> Interruption:
+    """A service that answers again when its step is done: others may stop then."""
+    touched = Touched(server=server, service=service, run="", step="", served={service: ""})
+    return Interruption(touched=touched, fate="start")
 
 
 def _former(past: Past, sights: Mapping[str, Sight], retraced: Retraced, stock: Stock) -> Former:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cmscert.model.observed import Binding, ServiceState
 from cmscert.model.plan import Drift
-from cmscert.model.readings import Known
+from cmscert.model.readings import Absent, Known
 from cmscert.model.services import Service
 from cmscert.model.unfinished import Touched
 from cmscert.pki.certificate import Certificate
@@ -82,9 +82,18 @@ class Stand:
         shown = dict(self._shown())
         if any(bound and served[:1] != bound[:1] for served, bound in shown.values()):
             return True
+        if self.left is not None and self.silent:
+            return True
         if self.left is None or self.row.via == "cycle":
             return False  # what was off, has the names of before and is on again has loaded them
         return not any(self._rotated(slot) for slot, (_, bound) in shown.items() if bound)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the service is on, and a port of it answered before the run and does not now."""
+        answered = [slot.name for slot in self.row.slots if (self.sight.name, slot.name) in self.past.answered]
+        silent = any(isinstance(self.sight.observed.served.get(slot), Absent) for slot in answered)
+        return silent and self.state.enabled is not False
 
     def number(self, switch: Switch, slot: str) -> int:
         """Return how many steps are in force on a slot once this one is done; 0 where it does not bind the slot."""
@@ -136,9 +145,11 @@ class Stand:
         return bool(first) and bool(last) and first != last
 
     def has_loaded(self, switch: Switch) -> bool:
-        """Tell whether a service that loads overwritten files at a step shows another leaf than before."""
+        """Tell whether a service came up on overwritten files: it shows another leaf than before, or nothing."""
         if not switch.restores:
             return False
+        if self.silent:
+            return True
         shown = {slot: served for slot, (served, _) in self._shown() if slot in switch.slots}
         formers = {slot: self.former(slot) for slot in shown}
         return any(formers[slot] and served[:1] != formers[slot][:1] for slot, served in shown.items())

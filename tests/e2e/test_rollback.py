@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from cmscert.apply.runs import list_runs
+from cmscert.apply.runs import find_run, list_runs
+from cmscert.lab.spec import Faults
 
 Cli = Callable[..., Any]
 MakeBench = Callable[..., Any]
 FLEETS = ("single.yaml", "cluster.yaml", "legacy-2.9.yaml")
+SHORT = 1.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a service a second to come up, where it would get a minute."""
+    monkeypatch.setattr("cmscert.apply.turn._patience", lambda _: SHORT)
 
 
 def runs_of(made: Any) -> tuple[str, ...]:  # noqa: ANN401 - the bench of conftest
@@ -27,18 +38,222 @@ def take_back(made: Any, cli: Cli, run: str, code: int = 0, *more: str) -> dict[
     return ran.document("run")
 
 
-@pytest.mark.parametrize("fleet", FLEETS)
-def test_apply_then_rollback_is_as_before(bench: MakeBench, cli: Cli, fleet: str) -> None:
-    """After apply and rollback every binding, served leaf and enabled flag is as before, links never broke."""
-    made = bench(fleet, "aged")
+def applied(made: Any, cli: Cli) -> tuple[str, Any, Any]:  # noqa: ANN401 - same
+    """Apply; return the run's id, and the fleet before and after."""
     before = made.state()
     assert cli("apply", made.inventory, "--yes").code == 0
     made.settled()
-    assert made.state() != before
+    return runs_of(made)[-1], before, made.state()
+
+
+@pytest.fixture
+def single(bench: MakeBench) -> Any:  # noqa: ANN401 - the bench of conftest
+    """One server with old certificates, all services up."""
+    return bench("single.yaml", "aged")
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_apply_then_rollback_is_as_before(bench: MakeBench, cli: Cli, fleet: str) -> None:
+    """After apply and rollback every binding, served leaf and enabled flag is as before; no link ever broke."""
+    made = bench(fleet, "aged")
+    run_id, before, after = applied(made, cli)
+    assert after != before
     with made.watched() as watch:
-        run = take_back(made, cli, runs_of(made)[0])
+        run = take_back(made, cli, run_id)
 
     assert run["result"] == "applied"
     assert made.state() == before
     assert watch.broken == []
     assert watch.together == []
+    assert find_run(made.folder / ".cmscert", run["run"]).text("rolls_back") == run_id
+    assert find_run(made.folder / ".cmscert", run["run"]).text("command") == "rollback"
+
+
+def test_there_and_back_again(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """Done twice there is nothing to do; the rollback can be taken back, and the inventory is as wanted then."""
+    first, before, after = applied(single, cli)
+    second = take_back(single, cli, first)["run"]
+    nothing = cli("rollback", first[:-2], "--inventory", single.inventory, "--yes")
+
+    assert nothing.code == 0, nothing
+    assert "Nothing to do: all is as before that run." in nothing.out
+    assert single.state() == before
+    take_back(single, cli, second)
+    assert single.state() == after
+    assert cli("plan", single.inventory, "--detailed-exitcode").code == 0
+
+
+def test_what_is_shown_is_what_is_typed(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """The plan is shown with its commands and ways back, and those commands arrive, in that order."""
+    first, _, _ = applied(single, cli)
+    marks = single.marks()
+    ran = cli("rollback", first, "--state-dir", single.folder / ".cmscert", "--yes", "-v")
+    single.settled()
+    shown = [line.strip().removeprefix("$ ") for line in ran.out.splitlines() if line.strip().startswith("$ ")]
+    typed = [line for line in single.since(marks)["cms"] if "cmscert-lock" not in line]
+
+    assert ran.code == 0, ran
+    assert f"Plan to take run {first} back" in " ".join(ran.out.split())
+    assert [line for line in shown if not line.startswith(("pki", "sftp"))] == typed
+    assert "way back $ webadmin certs" in ran.out
+    assert f"run {first} is taken back" in " ".join(ran.out.split())
+
+
+def test_a_killed_run_is_taken_back(single: Any, program: Callable[..., Any], cli: Cli) -> None:  # noqa: ANN401 - same
+    """A process that was killed between two binds leaves a service off; rollback starts it on its old names."""
+    before = single.state()
+    process: list[subprocess.Popen[str]] = []
+    single.on("cms", "webbridge3 https certs", lambda: os.kill(process[0].pid, signal.SIGKILL))
+    process.append(program("apply", single.inventory, "--yes"))
+    process[0].communicate(timeout=60)
+    single.settled()
+    assert process[0].returncode == -signal.SIGKILL
+    assert not single.node("cms").up("webbridge3")
+    run = take_back(single, cli, runs_of(single)[0])
+
+    assert run["result"] == "applied"
+    assert single.state() == before
+    notices = {
+        notice["reason"] for notice in cli("plan", single.inventory, "--format", "json").document("plan")["notices"]
+    }
+    assert "unfinished-run" not in notices
+
+
+def test_a_killed_rollback_goes_on(single: Any, program: Callable[..., Any], cli: Cli) -> None:  # noqa: ANN401 - same
+    """A rollback that was killed is continued by the same command."""
+    first, before, _ = applied(single, cli)
+    process: list[subprocess.Popen[str]] = []
+    single.on("cms", "turn certs", lambda: os.kill(process[0].pid, signal.SIGKILL))
+    process.append(program("rollback", first, "--state-dir", single.folder / ".cmscert", "--yes"))
+    process[0].communicate(timeout=60)
+    single.settled()
+    assert not single.node("cms").up("turn")
+    take_back(single, cli, first)
+
+    assert single.state() == before
+
+
+def test_a_rollback_that_fails_is_taken_back(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """When a step of it fails the code is 8, and the server is as the run left it."""
+    first, _, after = applied(single, cli)
+    node = single.node("cms")
+    single.on("cms", "webadmin enable", lambda: node.faults.fail.update({"webadmin enable": "no"}))
+    single.on("cms", "webadmin certs", node.faults.fail.clear)
+    single.on("cms", "webadmin certs", node.faults.fail.clear)
+    run = take_back(single, cli, first, 8)
+
+    assert run["result"] == "rolled-back"
+    assert run["by_hand"] == []
+    assert single.state() == after
+
+
+def test_a_rollback_that_cannot_be_taken_back(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
+    """When its way back fails as well the code is 9, and the lines that are told give what the run left."""
+    first, _, after = applied(single, cli)
+    node = single.node("cms")
+    single.on("cms", "webadmin enable", lambda: node.faults.fail.update({"webadmin enable": "no"}))
+    run = take_back(single, cli, first, 9)
+    (hand,) = run["by_hand"]
+
+    assert hand["commands"][-1] == "webadmin enable"
+    node.faults = Faults()
+    for line in hand["commands"]:
+        single.typed("cms", line)
+    single.settled()
+    assert single.state()["cms"]["webadmin"] == after["cms"]["webadmin"]
+    shown = cli("runs", "show", "last", "--inventory", single.inventory)
+    assert "webadmin enable" in shown.out.partition("Type this by hand")[2]
+
+
+def test_changed_since(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """What a later run changed is refused by its name; lifted, it goes back all the way."""
+    first, before, _ = applied(single, cli)
+    files = single.node("cms").bound("turn")
+    single.typed("cms", "turn disable")
+    single.typed("cms", f"turn certs {files.key} {files.certificate}")
+    single.typed("cms", "turn enable")
+    single.settled()
+    refused = cli("rollback", first, "--inventory", single.inventory, "--yes")
+
+    assert refused.code == 7, refused
+    assert "neither as before run" in refused.err
+    take_back(single, cli, first, 0, "--allow", "changed-since")
+    assert single.state() == before
+
+
+def test_no_certificate_of_the_inventory_is_needed(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
+    """Addresses, logins and policies are enough: the material may be gone."""
+    first, before, _ = applied(single, cli)
+    for path in (single.folder / "pki").iterdir():
+        path.unlink()
+    assert cli("plan", single.inventory).code == 3
+    take_back(single, cli, first)
+
+    assert single.state() == before
+
+
+def test_somebody_has_to_say_yes(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """Without a terminal and without --yes nothing is changed."""
+    first, _, after = applied(single, cli)
+    ran = cli("rollback", first, "--inventory", single.inventory)
+
+    assert ran.code == 7
+    assert "--yes" in ran.err
+    assert single.state() == after
+
+
+def test_a_server_that_is_away(bench: MakeBench, cli: Cli) -> None:
+    """A server that cannot be reached refuses, with 4; lifted, the others go back, and the code stays 4."""
+    made = bench("cluster.yaml", "aged")
+    first, before, after = applied(made, cli)
+    made.node("edge2").faults.down = True
+    refused = cli("rollback", first, "--inventory", made.inventory, "--yes")
+    assert refused.code == 4, refused
+    assert "unread-server" in refused.err
+    assert made.state() == after
+    take_back(made, cli, first, 4, "--allow", "unread-server", "--allow", "last-call-bridge")
+    now = made.state()
+
+    assert now["edge2"] == after["edge2"]
+    assert now["edge1"] == before["edge1"]
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_interrupted(single: Any, program: Callable[..., Any], cli: Cli, presses: int) -> None:  # noqa: ANN401 - same
+    """SIGINT ends it after the service in hand with 130; the same command goes on from there."""
+    first, before, _ = applied(single, cli)
+    node = single.node("cms")
+    node.faults.late = {"webbridge3 enable": 1.5}
+    process: list[subprocess.Popen[str]] = []
+    single.on("cms", "webbridge3 enable", lambda: os.kill(process[0].pid, signal.SIGINT))
+    process.append(program("rollback", first, "--state-dir", single.folder / ".cmscert", "--yes"))
+    with process[0] as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if presses > 1 and "Ctrl-C again stops now" in line:
+                os.kill(running.pid, signal.SIGINT)
+        running.wait(60)
+
+    assert running.returncode in ({130} if presses == 1 else {130, 9})
+    node.faults.late = {}
+    single.settled()
+    take_back(single, cli, first)
+    assert single.state() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nosuch",), "there is no run 'nosuch'"),
+        (("last", "--inventory", "nowhere.yaml"), "no such inventory"),
+        (("last", "--state-dir", "nowhere"), "no such directory"),
+    ],
+)
+def test_what_is_not_there(single: Any, cli: Cli, words: tuple[str, ...], told: str) -> None:  # noqa: ANN401 - same
+    """A run, an inventory or a state directory that is not there is invalid input."""
+    applied(single, cli)
+    place = () if len(words) > 1 else ("--inventory", str(single.inventory))
+    ran = cli("rollback", *words, *place, "--yes")
+
+    assert ran.code == 3, ran
+    assert told in ran.err

@@ -405,6 +405,14 @@ def test_switched_back_on(new: Generation, aged: Generation) -> None:
     assert ("edge1", step.slot) not in changes(made.back().plan)
 
 
+def test_on_but_not_there(new: Generation, aged: Generation) -> None:
+    """A service that is on, with its old names, and whose port answered before and does not now, is started again."""
+    made, step = cycled(new, aged)
+    made.begin(step.id).show("edge1", served={**made.now["edge1"].served, "webbridge3/https": ABSENT})
+
+    assert ("edge1", step.slot) in changes(made.back().plan)
+
+
 def bridge(new: Generation, aged: Generation) -> tuple[Ran, Step]:
     """A run that died in its first call bridge, which shows its old names."""
     made = ran(cluster(new, aged))
@@ -982,6 +990,31 @@ def test_last_call_bridge_and_clock(new: Generation, aged: Generation) -> None:
     made.show("edge1", clock_skew=Known(900.0))
 
     assert {"last-call-bridge", "clock-skew"} <= set(guards(made.back().plan))
+
+
+def test_a_silent_call_bridge_comes_first(new: Generation, old: Generation) -> None:
+    """A call bridge that the run left silent has to answer again before another one stops, and nothing refuses that."""
+    fleet = cluster(new, old)
+    made = ran(fleet)
+    steps = [step for step in made.planned.plan.steps if (step.slot or "").startswith("callbridge")]
+    first, second = (step for step in steps[:2])
+    made.do(first.id, second.id).begin(second.id)
+    made.show(second.server, served={**made.now[second.server].served, "callbridge": ABSENT})
+
+    plan = made.back().plan
+    mine = [step for step in plan.steps if (step.slot or "").startswith("callbridge")]
+    assert [step.server for step in mine] == [second.server, first.server]
+    assert plan.refusals == ()
+
+
+def test_it_came_up_on_nothing(new: Generation, aged: Generation) -> None:
+    """A service that is silent since files were overwritten under it is restarted when they are back."""
+    made = ran(fixed(new, aged))
+    steps = [step.id for step in made.planned.plan.steps]
+    made.do(*steps[: steps.index("services") + 1]).do(*puts_of(made))
+    made.show("core1", served={**made.now["core1"].served, "webadmin": ABSENT})
+
+    assert changes(made.back().plan) == [("core1", "webadmin")]
 
 
 def test_database_stays(new: Generation, aged: Generation) -> None:
