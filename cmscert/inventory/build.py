@@ -14,7 +14,7 @@ from cmscert.inventory.certificates import Certificates
 from cmscert.inventory.checking import Checking
 from cmscert.inventory.databases import databases
 from cmscert.inventory.document import parse
-from cmscert.inventory.forms import IssuedBundle, PolicyForm
+from cmscert.inventory.forms import FoundBundle, IssuedBundle, PolicyForm
 from cmscert.inventory.issuers import issuer
 from cmscert.inventory.logins import check_ways
 from cmscert.inventory.outline import BundleOutline, Keys, Outline, StoreOutline
@@ -93,8 +93,13 @@ def _bundle(checking: Checking, name: str) -> BundleOutline:
     if isinstance(form, IssuedBundle):
         checking.known((*keys, "issuer"), "issuers", form.issuer, checking.form.issuers)
         return BundleOutline(name=name, issuer=form.issuer)
+    found = isinstance(form, FoundBundle)
+    place: Keys = (*keys, "found") if found else keys
+    paths = form.found if isinstance(form, FoundBundle) else form
     return BundleOutline(
-        name=name, paths=tuple(checking.material((*keys, number), path) for number, path in enumerate(form))
+        name=name,
+        paths=tuple(checking.material((*place, number), path) for number, path in enumerate(paths)),
+        found=found,
     )
 
 

@@ -102,7 +102,7 @@ class Certificates:
             ),
             chain=form.chain,
             certificate_path=self.checking.material((*keys, "certificate"), fill(files.certificate)) if files else None,
-            key_path=self.checking.material((*keys, "key"), fill(files.key)) if files else None,
+            key_path=self.checking.material((*keys, "key"), fill(files.key)) if files and files.key else None,
             passphrase=self.checking.secret((*keys, "passphrase"), files.passphrase) if files else None,
             issuer=form.issuer,
             naming=form.naming,
@@ -123,7 +123,7 @@ class Certificates:
         texts += [((*keys, "sans", at), san) for at, san in enumerate(form.sans) if isinstance(san, str)]
         if form.files is not None:
             texts += [((*keys, "files", "certificate"), form.files.certificate)]
-            texts += [((*keys, "files", "key"), form.files.key)]
+            texts += [((*keys, "files", "key"), form.files.key)] if form.files.key is not None else []
         found = False
         for place, text in texts:
             for braces in _BRACES.finditer(text):

@@ -80,12 +80,24 @@ class IssuedBundle(Form):
     issuer: str = Field(description="Name of an issuer.")
 
 
+class FoundBundle(Form):
+    """A bundle as it was found on the servers, which may lack the root or be otherwise unsound."""
+
+    found: Annotated[tuple[PathText, ...], Field(min_length=1)] = Field(
+        description="Certificate files as the servers hold them; what is wrong with them is a warning, no error."
+    )
+
+
 def _bundle_kind(value: object) -> str | None:
+    if isinstance(value, dict) and "found" in value:
+        return "found"
     return kind_of(value, list_="files", mapping="issuer")
 
 
 BundleForm = Annotated[
-    Annotated[tuple[PathText, ...], Field(min_length=1), branch("files")] | Annotated[IssuedBundle, branch("issuer")],
+    Annotated[tuple[PathText, ...], Field(min_length=1), branch("files")]
+    | Annotated[IssuedBundle, branch("issuer")]
+    | Annotated[FoundBundle, branch("found")],
     Discriminator(
         tag_by(_bundle_kind),
         custom_error_type="bundle",
@@ -122,7 +134,9 @@ class FilesForm(Form):
     """Certificate and key as files."""
 
     certificate: PathText = Field(description="PEM, DER or PKCS#12; may hold the chain too.")
-    key: PathText = Field(description="PEM, DER or PKCS#12.")
+    key: PathText | None = Field(
+        default=None, description="PEM, DER or PKCS#12; left out, the key is on the servers already and nowhere else."
+    )
     passphrase: SecretForm | None = Field(default=None, description="Where the key's passphrase is kept.")
 
 

@@ -55,7 +55,11 @@ class Place:
 
 @dataclass(slots=True, kw_only=True)
 class Judging:
-    """Runs the rules once for every certificate and kind of place, and notes findings at the certificate's entry."""
+    """Runs the rules once for every certificate and kind of place, and notes findings at the certificate's entry.
+
+    What is wrong with material that was found on the servers is a warning: it is there already, nothing of it is
+    deployed, and it must not keep the rest from being read. ``strict`` makes an error of it as of any warning.
+    """
 
     outline: Outline
     checking: Checking
@@ -98,7 +102,8 @@ class Judging:
                 return
             else:
                 message = f"from issuer {outline.issuer}: {finding.message}"
-            self._note(outline.keys, finding.reason, message, finding.severity, f"{place.name} on {server}")
+            severity = "warning" if outline.adopted else finding.severity
+            self._note(outline.keys, finding.reason, message, severity, f"{place.name} on {server}")
 
     def _note(self, keys: Keys, reason: str, message: str, severity: Severity, place: str) -> None:
         worse: Severity = "error" if self._strict else severity
@@ -146,7 +151,9 @@ class Judging:
         if len(tops) > 1:
             signed = ", ".join(f"{name} is under {top.subject}" for top, name in tops.items())
             message = f"one CA must be above every certificate of a database cluster: {signed}"
-            self._note((*keys, "ca"), "database-two-cas", message, "error", "")
+            certificates = [self.outline.certificate(name, server) for name, server, _ in _database_uses(database)]
+            severity: Severity = "warning" if all(one.adopted for one in certificates) else "error"
+            self._note((*keys, "ca"), "database-two-cas", message, severity, "")
 
     def _loaded(self, bundle: str | None) -> bool:
         return bundle is None or bundle in self.wanted.shelf.bundles
@@ -160,7 +167,8 @@ class Judging:
         for name, certificates in self.wanted.shelf.bundles.items():
             for finding in check_bundle(certificates, at=self.at, strict=self._strict):
                 if finding.reason != "bundle-leaf" or name in as_ca:  # a trust list may hold leaves ([S34], [S3])
-                    self._note(("bundles", name), finding.reason, finding.message, finding.severity, "")
+                    severity = "warning" if self.outline.bundles[name].found else finding.severity
+                    self._note(("bundles", name), finding.reason, finding.message, severity, "")
 
 
 def uses(outline: Outline) -> Iterator[tuple[str, str, Place]]:

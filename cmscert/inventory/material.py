@@ -72,8 +72,10 @@ class Shelf:
     def _load_bundle(self, name: str) -> None:
         found: list[Certificate] = []
         whole = True
-        for number, path in enumerate(self.outline.bundles[name].paths):
-            loaded = self._certificates(("bundles", name, number), path, None)
+        bundle = self.outline.bundles[name]
+        keys: Keys = ("bundles", name, "found") if bundle.found else ("bundles", name)
+        for number, path in enumerate(bundle.paths):
+            loaded = self._certificates((*keys, number), path, None)
             whole = whole and loaded is not None
             found.extend(loaded or ())
         if whole:
@@ -84,11 +86,15 @@ class Shelf:
         self._public.append(["bundle", name, *(one.sha256 for one in certificates)])
 
     def _load_certificate(self, use: Use, outline: CertificateOutline) -> None:
-        if outline.certificate_path is None or outline.key_path is None:
+        if outline.certificate_path is None:
             return  # neither files nor an issuer: a fault already
         keys: Keys = (*outline.keys, "files")
         passphrase = self._passphrase((*keys, "passphrase"), outline.passphrase)
         found = self._certificates((*keys, "certificate"), outline.certificate_path, passphrase)
+        if outline.key_path is None:
+            if found is not None:
+                self._keep(use, outline, found, found[0].spki_sha256, key_here=False)
+            return
         key = self._key((*keys, "key"), outline.key_path, passphrase)
         if found is None or key is None:
             return
@@ -109,6 +115,7 @@ class Shelf:
         spki: str,
         *,
         device_key: str | None = None,
+        key_here: bool = True,
     ) -> None:
         """Keep a certificate, leaf first, with the chain that can be built for it."""
         leaf = found[0]
@@ -120,6 +127,7 @@ class Shelf:
             naming=outline.naming,
             declared=outline.declared,
             device_key=device_key,
+            key_here=key_here,
         )
         self._public.append(["certificate", *use, spki, *(one.sha256 for one in found)])
 

@@ -20,7 +20,8 @@ class CertificateOutline:
     """A certificate that something uses; one per server (``server``) where {fqdn} or {name} is in it.
 
     Paths are joined to the inventory's folder as it was given. ``key_type`` and ``key_bits`` are None when the
-    inventory leaves them open. ``certificate_path`` and ``key_path`` are None when it is obtained from ``issuer``.
+    inventory leaves them open. ``certificate_path`` and ``key_path`` are None when it is obtained from ``issuer``;
+    ``key_path`` alone is None when the key is on the servers already and nowhere else.
     """
 
     name: str
@@ -47,14 +48,20 @@ class CertificateOutline:
         """Where it stands in the inventory."""
         return ("certificates", self.name)
 
+    @property
+    def adopted(self) -> bool:
+        """Whether only the servers have its key, so that it is there already and nothing of it is deployed."""
+        return self.issuer is None and self.key_path is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleOutline:
-    """A bundle: files, or the CA certificates of an issuer."""
+    """A bundle: files, or the CA certificates of an issuer. ``found``: as the servers hold it, sound or not."""
 
     name: str
     paths: tuple[Path, ...] = ()
     issuer: str | None = None
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,8 @@ class Material:
 
     ``chain``: issuer first, root last (the root included when the bundle has it), never the leaf.
     ``declared``: the names that the inventory asks for (CN first). ``device_key``: the key file on the server that made
-    it (``key: {made: device}``); it never leaves that server, so there is nothing to upload.
+    it (``key: {made: device}``); it never leaves that server, so there is nothing to upload. ``key_here``: False when
+    only the servers have the key, under whatever name, so that no server can be given it.
     """
 
     certificate: str
@@ -31,6 +32,7 @@ class Material:
     naming: Naming = "new"
     declared: tuple[str, ...] = ()
     device_key: str | None = None
+    key_here: bool = True
 
     @property
     def full_chain(self) -> tuple[Certificate, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-from cmscert.model.desired import WantedIdentity
+from cmscert.model.desired import Material, WantedIdentity
 from cmscert.model.observed import Binding
 from cmscert.model.plan import PutFile, Rebind, Refusal, Restart, Step
 from cmscert.model.readings import Absent, Known
@@ -130,6 +130,32 @@ def key_gone(case: Case) -> Iterator[Refusal]:
             )
 
 
+def key_not_here(case: Case) -> Iterator[Refusal]:
+    """A key would have to be put that only other servers have: the inventory names no file of it."""
+    every = tuple(_materials(case))
+    missing = {one.spki: one.certificate for one in every if not one.key_here}
+    for spki in {one.spki for one in every if one.key_here}:
+        missing.pop(spki, None)
+    for step in case.steps:
+        if not isinstance(step.action, PutFile) or step.action.content.removeprefix("spki:") not in missing:
+            continue
+        certificate = missing[step.action.content.removeprefix("spki:")]
+        yield Refusal(
+            guard="key-not-here",
+            server=step.server,
+            liftable=False,
+            message=f"the key of certificates.{certificate} is not here and not on this server: name its file as "
+            "files.key, or get the certificate anew from an issuer",
+        )
+
+
+def _materials(case: Case) -> Iterator[Material]:
+    for server in case.desired.servers:
+        yield from (slot.material for slot in server.slots if isinstance(slot, WantedIdentity))
+    for database in case.desired.databases:
+        yield from (*database.server.values(), *database.client.values())
+
+
 def not_yet_valid(case: Case) -> Iterator[Refusal]:
     """A new certificate is not valid yet by the node's own clock."""
     for sight, wanted, _ in rotations(case):
@@ -221,6 +247,7 @@ GUARDS: tuple[Callable[[Case], Iterator[Refusal]], ...] = (
     full_chain_missing,
     not_yet_valid,
     key_gone,
+    key_not_here,
     names_lost,
     client_auth_lost,
     eku_lost,

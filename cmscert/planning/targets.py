@@ -105,6 +105,8 @@ def _pair(sight: Sight, wanted: WantedIdentity, bound: Binding) -> tuple[Upload,
     )
     if material.device_key is not None:
         key = _kept(key, material.device_key)
+    elif not material.key_here and (there := _key_there(sight, material)) is not None:
+        key = _kept(key, there)
     certificate_is_right = found == wanted.file_certificates
     key_is_right = _key_is_right(sight, bound, found, material)
     if material.naming == "fixed":
@@ -125,6 +127,15 @@ def _key_is_right(sight: Sight, bound: Binding, found: tuple[Certificate, ...], 
             return belongs and found[0].spki_sha256 == material.spki
         case _:
             return found[0] == material.leaf and bound.key not in sight.torn
+
+
+def _key_there(sight: Sight, material: Material) -> str | None:
+    """Return the file of a key that this server has bound elsewhere; the server itself says what it belongs to."""
+    for (key, certificate), match in sight.observed.matches.items():
+        found = sight.certificates(certificate)[:1]
+        if match == Known(value=True) and found and found[0].spki_sha256 == material.spki and sight.stored(key):
+            return key
+    return None
 
 
 def _fixed(
