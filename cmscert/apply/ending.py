@@ -8,7 +8,7 @@ from typing import Literal
 from cmscert.apply.progress import Status
 from cmscert.apply.stop import Stop
 from cmscert.model.events import Outcome
-from cmscert.model.plan import Gate, PutFile, Rebind, RemoveFiles, Restart, Step
+from cmscert.model.plan import Gate, PutFile, Rebind, RemoveFiles, Restart, RestoreFile, Step
 
 Result = Literal["applied", "rolled-back", "neither", "interrupted"]
 
@@ -31,6 +31,11 @@ def result_of(outcomes: set[Outcome], stop: Stop, *, failed: bool) -> Result:
     if "left" in outcomes:
         return "neither"
     return "rolled-back" if failed else "interrupted"
+
+
+def restores_files(step: Step) -> bool:
+    """Tell whether a step's way back puts saved files under their old names again."""
+    return isinstance(step.undo, RestoreFile) or (isinstance(step.undo, Rebind | Restart) and bool(step.undo.restores))
 
 
 def is_unused(step: Step, steps: Iterable[Step], status: Mapping[str, Status]) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 
 from cmscert.apply.database import Membership, Records
-from cmscert.apply.ending import Result, gist, is_unused, outcome_of, result_of
+from cmscert.apply.ending import Result, gist, is_unused, outcome_of, restores_files, result_of
 from cmscert.apply.progress import Progress, faults_of
 from cmscert.apply.questions import Written, noted
 from cmscert.apply.readback import Node, Sleep
@@ -236,8 +236,9 @@ class _Run:
         leave = touched and (not self.rollback or isinstance(step.action, RemoveFiles))
         self._ended(step, "left" if leave else "failed", why)
         mine = self._to_take_back(step, touched=touched)
-        self._skip((step.id, *(each.id for each in mine)), f"{step.id} on {step.server} failed")
-        self._skip_server(step.server, f"{step.id} on {step.server} failed")
+        told = f"{step.id} on {step.server} failed"
+        self._skip(self.progress.waiting_behind((step.id, *(each.id for each in mine))), told)
+        self._skip_server(step.server, told)
         for each in mine:
             self.progress.mark(each.id, "undoing", self.progress.why[each.id])
         for each in mine:
@@ -250,7 +251,7 @@ class _Run:
         for each in self.rebuilds.rest(step):
             if self.progress.status[each.id] == "waiting":
                 self._ended(each, "skipped", told)
-        self._skip((step.id,), told)
+        self._skip(self.progress.waiting_behind((step.id,)), told)
         self._skip_server(step.server, told)
 
     def _needs_way_back(self, step: Step) -> bool:
@@ -281,7 +282,7 @@ class _Run:
 
         What runs there runs on the old content; whoever restarts it would load the new file, perhaps without its pair.
         """
-        self._skip_waiting()
+        self._skip(self.progress.all_waiting(), _INTERRUPTED)
         for step in [self.progress.steps[name] for name in reversed(self.progress.finished)]:
             if not self.rollback or self.stop.is_hard:
                 return
@@ -324,14 +325,14 @@ class _Run:
             left = self.rebuilds.begun(step) if clustered else self._needs_way_back(step)
             self._ended(step, "left" if left else "failed", _INTERRUPTED)
 
-    def _skip(self, behind: tuple[str, ...], why: str) -> None:
-        for step in self.progress.waiting_behind(behind):
+    def _skip(self, steps: tuple[Step, ...], why: str) -> None:
+        for step in steps:
             self._ended(step, "skipped", why)
 
     def _skip_server(self, server: str, why: str) -> None:
         for step in self.progress.waiting_on(server):
             self._ended(step, "skipped", why)
-            self._skip((step.id,), why)
+            self._skip(self.progress.waiting_behind((step.id,)), why)
 
     def _started(self, step: Step, *, undoing: bool = False) -> None:
         self.emit(StepStarted(at=self.clock(), step=step.id, server=step.server, what=gist(step), undoing=undoing))
@@ -341,7 +342,7 @@ class _Run:
         self.emit(StepEnded(at=self.clock(), step=step.id, server=step.server, outcome=outcome, why=why))
 
     def _end(self) -> RunResult:
-        self._skip_waiting()
+        self._skip(self.progress.all_waiting(), _INTERRUPTED)
         outcomes = {name: outcome_of(status) for name, status in self.progress.status.items()}
         result = result_of(set(outcomes.values()), self.stop, failed=self.failed_first is not None)
         why = self._why(result)
@@ -352,10 +353,6 @@ class _Run:
             for step in self.plan.steps
         )
         return RunResult(run=self.run, result=result, steps=steps, by_hand=by_hand, why=why)
-
-    def _skip_waiting(self) -> None:
-        for step in self.progress.all_waiting():
-            self._ended(step, "skipped", _INTERRUPTED)
 
     def _why(self, result: Result) -> str | None:
         """Say why a run ended as it did, and what that means for databases."""
@@ -372,11 +369,13 @@ class _Run:
     def _by_hand(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Return what a person has to type: ways back by server, newest first; what has none is typed once more.
 
-        The rest of a database follows in the order of the plan, and a server stands there as often as it has its turn.
+        Where a way back puts old files under names in use, what was done there goes back with it: another service may
+        stand on one of them. The rest of a database follows in the order of the plan, server by server.
         """
         typed: dict[str, list[str]] = {}
-        left = [step for step in self.plan.steps if self.progress.status[step.id] == "left"]
-        for step in reversed(left):
+        left = [step for step in reversed(self.plan.steps) if self.progress.status[step.id] == "left"]
+        mixed = {step.server for step in left if restores_files(step)}
+        for step in [each for each in reversed(self.plan.steps) if each in left or self._goes_back(each, mixed)]:
             again = isinstance(step.action, RemoveFiles | Restart) and step.undo is None
             action = step.action if again else step.undo
             if action is not None:
@@ -386,6 +385,10 @@ class _Run:
         for server, steps in groupby(rest, key=lambda step: step.server):
             hands.append((server, tuple(text for step in steps for text in self._texts(server, step.action))))
         return tuple(hands)
+
+    def _goes_back(self, step: Step, servers: set[str]) -> bool:
+        done = step.server in servers and step.undo is not None and self._is_done(step)
+        return done and not self.progress.needed_elsewhere(step)
 
     def _texts(self, server: str, action: Action) -> list[str]:
         return [line.text for line in self.turns[server].lines(action)]

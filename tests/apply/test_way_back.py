@@ -327,3 +327,16 @@ async def test_a_soft_stop_puts_back_what_nobody_loaded(toy: ToyRun) -> None:
     assert toy.outcomes(result)["s2"] == "undone"
     assert result.result == "interrupted"
     assert node.store["old.crt"] == toy.old.certificate_pem
+
+
+async def test_files_that_services_share_go_back_together(toy: ToyRun) -> None:
+    """A person who puts an old file back by hand is told of every service that was moved to the new one."""
+    node = toy.add("core1", "webadmin", "turn")
+    node.no_start.add("webadmin")
+    save, put, restart = _fixed(toy)
+    result = await toy.run(save, put, toy.bind("s4", "core1", "turn", ("s2",)), replace(restart, after=("s4",)))
+    assert result.result == "neither"
+    ((server, texts),) = result.by_hand
+    assert server == "core1"
+    assert "turn certs old.key old.crt" in texts
+    assert texts.index("webadmin enable") < texts.index("turn certs old.key old.crt")
