@@ -154,6 +154,8 @@ async def _put_down(process: asyncio.subprocess.Process) -> None:
     """End a program and wait for its end, however the waiting for it ended."""
     _end(process)
     await asyncio.shield(_code(process))
+    # asyncio itself closes the pipes only when they were read to their end, and offers no other way.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - as said above
 
 
 async def _code(process: asyncio.subprocess.Process) -> int:
