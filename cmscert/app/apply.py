@@ -122,6 +122,11 @@ def refuse(
 def check_basis(saved: Plan, chosen: Chosen) -> None:
     """Raise StalePlan unless tool and inventory are those that the plan was made with."""
     desired = chosen.loaded.desired
+    if saved.rolls_back is not None:
+        raise StalePlan(
+            f"the plan takes run {saved.rolls_back} back, it is not made of the inventory",
+            hint=f"cmscert rollback {saved.rolls_back} plans that anew",
+        )
     if saved.fleet != desired.fleet:
         raise StalePlan(
             f"the plan is for fleet {saved.fleet}, the inventory for {desired.fleet}", hint="take the right inventory"

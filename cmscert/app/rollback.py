@@ -219,7 +219,8 @@ def _choose(inventory: Path, past: Past) -> Chosen:
     fault = None
     if outline.fleet != past.plan.fleet:
         fault = f"run {past.run} changed fleet {past.plan.fleet}, this is the inventory of {outline.fleet}"
-    missing = sorted(set(past.servers) - {server.name for server in outline.servers})
+    changed = frozenset(past.servers)
+    missing = sorted(changed - {server.name for server in outline.servers})
     if missing and fault is None:
         fault = f"run {past.run} changed {', '.join(missing)}, which this inventory does not name any more"
     if fault is not None:
@@ -228,7 +229,7 @@ def _choose(inventory: Path, past: Past) -> Chosen:
             hint="name the inventory of that time with --inventory FILE",
         )
     fleet = looking(past, _desired(outline))
-    touched = replace(fleet, servers=tuple(server for server in fleet.servers if server.name in past.servers))
+    touched = replace(fleet, servers=tuple(server for server in fleet.servers if server.name in changed))
     logins = {server.name: server.login for server in outline.servers}
     loaded = Loaded(desired=_desired(outline), keys={}, logins=logins, warnings=(), outline=outline)
     return Chosen(loaded=loaded, desired=touched, fleet=fleet, folder=inventory.parent, select=())

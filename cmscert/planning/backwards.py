@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 
 from cmscert.model.plan import Step
 from cmscert.model.readings import Known
-from cmscert.planning.past import Overwritten, Past, Place, switches
+from cmscert.planning.past import Overwritten, Past, Place, Switch, switches
 from cmscert.planning.retrace import Back, Retraced
 from cmscert.planning.sight import Sight
 
@@ -48,40 +48,56 @@ class Order:
     moves: dict[str, Move] = field(default_factory=dict)
     links: dict[str, set[str]] = field(default_factory=dict)
     carried: set[str] = field(default_factory=set)
+    _behind: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, move: Move, name: str) -> None:
         """Take something in that is to be put in order."""
         self.moves[name] = move
         self.links[name] = set()
+        self._behind[name] = set()
+
+    def link(self, first: str, then: str) -> None:
+        """Let one thing come before another."""
+        self.links[then].add(first)
+        self._behind[first].add(then)
+
+    def unlink(self, first: str, then: str) -> None:
+        """Let it not matter which of two things comes first."""
+        self.links[then].remove(first)
+        self._behind[first].remove(then)
 
     def put_before(self, first: str, then: str) -> None:
         """Let one thing come before another, unless it waits for that already."""
         if first != then and not self._waits(first, then):
-            self.links[then].add(first)
+            self.link(first, then)
+
+    def behind(self, name: str) -> list[str]:
+        """Return what waits for something, without what waits for that."""
+        return sorted(self._behind[name])
 
     def in_order(self) -> Iterator[tuple[str, Move]]:
         """Yield everything so that what it waits for comes first, newest first where that leaves it open."""
-        waiting = {name: set(before) for name, before in self.links.items()}
+        waiting = {name: len(before) for name, before in self.links.items()}
         names = list(self.moves)
         place = {name: number for number, name in enumerate(names)}
-        ready = [place[name] for name, before in waiting.items() if not before]
+        ready = [place[name] for name, number in waiting.items() if not number]
         heapify(ready)
         while ready:
             name = names[heappop(ready)]
             yield name, self.moves[name]
-            for other, before in waiting.items():
-                if name in before:
-                    before.remove(name)
-                    if not before:
-                        heappush(ready, place[other])
+            for other in self.behind(name):
+                waiting[other] -= 1
+                if not waiting[other]:
+                    heappush(ready, place[other])
 
     def _waits(self, name: str, other: str) -> bool:
-        open_ends, seen = [name], {name}
+        """Go from ``other`` on: few things wait for what is put last."""
+        open_ends, seen = [other], {other}
         while open_ends:
             found = open_ends.pop()
-            if found == other:
+            if found == name:
                 return True
-            more = self.links[found] - seen
+            more = self._behind[found] - seen
             seen |= more
             open_ends += sorted(more)
         return False
@@ -96,14 +112,16 @@ def backwards(past: Past, sights: Mapping[str, Sight], retraced: Retraced) -> Or
         order.add(group, group.id)
     for name, back in backs.items():
         order.add(back, name)
+    steps = {step.id: step for step in past.plan.steps}
     for name, back in backs.items():
-        for before in _leant_on(past, back.step, backs):
+        for before in _leant_on(steps, back.step, backs):
             if not _is_habit(backs[before], back, sights):
-                order.links[before].add(name)
+                order.link(name, before)
     for name, back in backs.items():
         _carry(order, name, back, sights[back.step.server])
+    touched = switches(past) if groups else ()
     for group in groups:
-        _with_files(order, group, past, sights[group.server], list(backs.values()))
+        _with_files(order, group, touched, sights[group.server], list(backs.values()))
     _webadmin_last(order, retraced.backs)
     _silent_first(order, retraced)
     return order
@@ -129,8 +147,8 @@ def _carry(order: Order, name: str, back: Back, sight: Sight) -> None:
     )
     if follower is None:
         return
-    order.links[name].remove(follower)
-    waiting = [each for each, before in order.links.items() if name in before]
+    order.unlink(follower, name)
+    waiting = order.behind(name)
     for before in sorted(order.links[follower]):
         order.put_before(before, name)
     order.put_before(name, follower)
@@ -144,16 +162,18 @@ def _is_of(move: Move, server: str, service: str) -> bool:
 
 
 def _webadmin_last(order: Order, backs: list[Back]) -> None:
+    others: dict[str, list[str]] = {}
+    for back in backs:
+        if back.switch.action.service != WEBADMIN:
+            others.setdefault(back.step.server, []).append(back.step.id)
     for back in backs:
         if back.switch.action.service == WEBADMIN:
-            for other in backs:
-                if other.step.server == back.step.server and other.switch.action.service != WEBADMIN:
-                    order.put_before(other.step.id, back.step.id)
+            for name in others.get(back.step.server, ()):
+                order.put_before(name, back.step.id)
 
 
-def _leant_on(past: Past, step: Step, backs: Collection[str]) -> Iterator[str]:
+def _leant_on(steps: Mapping[str, Step], step: Step, backs: Collection[str]) -> Iterator[str]:
     """Yield the nearest steps in front of one that are taken back too, through those that are not."""
-    steps = {each.id: each for each in past.plan.steps}
     open_ends, seen = list(step.after), set(step.after)
     while open_ends:
         name = open_ends.pop()
@@ -195,11 +215,11 @@ def _groups(past: Past, retraced: Retraced) -> list[Files]:
     ]
 
 
-def _with_files(order: Order, group: Files, past: Past, sight: Sight, backs: list[Back]) -> None:
+def _with_files(order: Order, group: Files, touched: tuple[Switch, ...], sight: Sight, backs: list[Back]) -> None:
     """Bring files back after the last restart on what they hold now, and before the first on what they held before."""
     users = {
         each.action.service
-        for each in switches(past)
+        for each in touched
         if each.step.server == group.server and group.names & {one.file for one in each.restores}
     }
     mine = [back for back in backs if back.step.server == group.server and back.switch.action.service in users]

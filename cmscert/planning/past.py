@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cmscert.model.desired import Desired, LookedAt, WantedServer
@@ -162,10 +162,15 @@ def looking(past: Past, desired: Desired) -> Desired:
     for place, trail in trails(past).items():
         seen[place].extend(trail.names)
     copies = {each.place: each.copy for each in overwritten(past)}
+    pairs = _checked(past)
+    by_server: dict[str, dict[str, list[Binding]]] = {}
     for (server, slot), bindings in seen.items():
-        bindings.extend(_checked(past, server, slot))
+        bindings.extend(replace(pair, slot=slot) for pair in pairs.get(server, ()))
         bindings.extend([as_copied(server, binding, copies) for binding in bindings])
-    return replace(desired, servers=tuple(_looking(server, seen, past) for server in desired.servers))
+        by_server.setdefault(server, {})[slot] = bindings
+    answered = {place for place in past.answered if (place[0], service_of(place[1])) in past.left}
+    servers = (_looking(server, by_server.get(server.name, {}), answered) for server in desired.servers)
+    return replace(desired, servers=tuple(servers))
 
 
 def as_copied(server: str, binding: Binding, copies: Mapping[Place, str]) -> Binding:
@@ -177,13 +182,11 @@ def as_copied(server: str, binding: Binding, copies: Mapping[Place, str]) -> Bin
     return replace(binding, key=copy(binding.key), certificate=copy(binding.certificate), bundle=copy(binding.bundle))
 
 
-def _looking(server: WantedServer, seen: Mapping[Place, list[Binding]], past: Past) -> WantedServer:
-    answered = {slot for name, slot in past.answered if name == server.name and (name, service_of(slot)) in past.left}
-    mine = {slot: bindings for (name, slot), bindings in seen.items() if name == server.name}
+def _looking(server: WantedServer, mine: Mapping[str, list[Binding]], answered: set[Place]) -> WantedServer:
     others = (each for each in server.looked_at if each.slot not in mine)
     touched = (_looked_at(server, slot, bindings) for slot, bindings in mine.items())
-    seen_at = tuple(replace(each, answered=each.slot in answered) for each in (*others, *touched))
-    return replace(server, looked_at=seen_at)
+    seen = (replace(each, answered=(server.name, each.slot) in answered) for each in (*others, *touched))
+    return replace(server, looked_at=tuple(seen))
 
 
 def _looked_at(server: WantedServer, slot: str, bindings: list[Binding]) -> LookedAt:
@@ -197,8 +200,11 @@ def _looked_at(server: WantedServer, slot: str, bindings: list[Binding]) -> Look
     )
 
 
-def _checked(past: Past, server: str, slot: str) -> Iterator[Binding]:
-    """Yield the pairs that the run let the server check: a restarted service names no files, but what was put does."""
+def _checked(past: Past) -> dict[str, list[Binding]]:
+    """Return, by server, the pairs that the run let it check: a restart names no files, what was put before does."""
+    found: dict[str, list[Binding]] = {}
     for step in past.plan.steps:
-        if step.server == server and isinstance(step.action, CheckFiles):
-            yield Binding(slot=slot, key=step.action.key, certificate=step.action.certificate)
+        if isinstance(step.action, CheckFiles):
+            pair = Binding(slot="", key=step.action.key, certificate=step.action.certificate)
+            found.setdefault(step.server, []).append(pair)
+    return found

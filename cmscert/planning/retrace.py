@@ -13,6 +13,7 @@ from typing import Literal
 from cmscert.model.observed import Binding, ServiceState, StoredFile
 from cmscert.model.plan import Drift, PutFile, RestoreFile, Step
 from cmscert.model.readings import Absent, Known, Reading, Unread
+from cmscert.planning.notices import BROKEN
 from cmscert.planning.past import Overwritten, Past, Place, Switch, Trail, is_key, overwritten, put, switches, trails
 from cmscert.planning.sight import Sight
 from cmscert.planning.stand import Stand
@@ -67,23 +68,49 @@ class Retraced:
 def retrace(past: Past, sights: Mapping[str, Sight]) -> Retraced:
     """Compare what a run left with what is there. ``sights``: of every server that the run touched."""
     found = Retraced()
+    steps = _Steps.of(past)
     for server in past.servers:
         sight = sights[server]
         blind = _blind(sight)
         found.unread += [(server, why) for why in blind]
         if blind:
             continue
-        _retrace_files(past, sight, found)
-        mine = [each for each in switches(past) if each.step.server == server]
-        stands = []
-        for service in dict.fromkeys(each.action.service for each in mine):
-            own = tuple(each for each in mine if each.action.service == service)
-            stands += _stand(past, sight, service, own, found)
+        _retrace_files(past, sight, steps.files.get(server, []), found)
+        stands = [
+            stand for service in steps.switches.get(server, ()) for stand in _stand(past, sight, service, steps, found)
+        ]
         for stand in sorted(stands, key=lambda stand: stand.hopeless is None):
-            _retrace_service(stand, found)
+            _retrace_service(stand, found, steps.puts)
     position = {step.id: number for number, step in enumerate(past.plan.steps)}
     found.backs.sort(key=lambda back: -position[back.step.id])
     return found
+
+
+@dataclass(slots=True, kw_only=True)
+class _Steps:
+    """What the run did, sorted once: by server, and switches by service, trails by slot."""
+
+    switches: dict[str, dict[str, list[Switch]]] = field(default_factory=dict)
+    trails: dict[str, dict[str, Trail]] = field(default_factory=dict)
+    files: dict[str, list[Overwritten]] = field(default_factory=dict)
+    broken: dict[str, dict[str, str]] = field(default_factory=dict)
+    puts: Mapping[Place, str]
+
+    @classmethod
+    def of(cls, past: Past) -> _Steps:
+        """Sort a run."""
+        steps = cls(puts=put(past))
+        for switch in switches(past):
+            of_server = steps.switches.setdefault(switch.step.server, {})
+            of_server.setdefault(switch.action.service, []).append(switch)
+        for (server, slot), trail in trails(past).items():
+            steps.trails.setdefault(server, {})[slot] = trail
+        for each in overwritten(past):
+            steps.files.setdefault(each.step.server, []).append(each)
+        for drift in past.plan.drift:
+            if drift.reason in BROKEN and drift.slot is not None:
+                steps.broken.setdefault(drift.server, {})[drift.slot] = drift.reason
+        return steps
 
 
 def _blind(sight: Sight) -> tuple[str, ...]:
@@ -96,9 +123,8 @@ def _blind(sight: Sight) -> tuple[str, ...]:
     return tuple(why)
 
 
-def _retrace_files(past: Past, sight: Sight, found: Retraced) -> None:
+def _retrace_files(past: Past, sight: Sight, mine: list[Overwritten], found: Retraced) -> None:
     """Find the overwritten files that do not hold what they held before."""
-    mine = [each for each in overwritten(past) if each.step.server == sight.name]
     held = {each.file: _public(past, sight, each) for each in mine if not is_key(each.file)}
     for each in mine:
         content = _key(past, sight, each, held) if is_key(each.file) else held[each.file]
@@ -139,7 +165,8 @@ def _sha256(reading: Reading[StoredFile]) -> str | None:
     return reading.value.sha256 if isinstance(reading, Known) else None
 
 
-def _stand(past: Past, sight: Sight, service: str, own: tuple[Switch, ...], found: Retraced) -> list[Stand]:
+def _stand(past: Past, sight: Sight, service: str, steps: _Steps, found: Retraced) -> list[Stand]:
+    own, known = tuple(steps.switches[sight.name][service]), steps.trails.get(sight.name, {})
     screen, row = sight.observed.screen(service), sight.rows.get(service)
     if isinstance(screen, Unread):
         found.unread.append((sight.name, f"{service}: {screen.why}"))
@@ -149,7 +176,7 @@ def _stand(past: Past, sight: Sight, service: str, own: tuple[Switch, ...], foun
         message = f"release {sight.release} does not know all of {service} that the run bound: it stays as it is"
         found.changed.append((sight.name, message))
         return []
-    mine = {slot: trail for (name, slot), trail in trails(past).items() if name == sight.name and slot in slots}
+    mine = {slot: trail for slot, trail in known.items() if slot in slots}
     reached = {slot: _reached(past, screen.value, slot, trail) for slot, trail in mine.items()}
     stand = Stand(
         past=past,
@@ -160,12 +187,13 @@ def _stand(past: Past, sight: Sight, service: str, own: tuple[Switch, ...], foun
         trails=mine,
         at={slot: len(mine[slot].steps) if at is None else at for slot, at in reached.items()},
         strange=frozenset(slot for slot, at in reached.items() if at is None),
+        broken=steps.broken.get(sight.name, {}),
         restored=_restored(found, sight.name),
     )
     return [stand]
 
 
-def _retrace_service(stand: Stand, found: Retraced) -> None:
+def _retrace_service(stand: Stand, found: Retraced, puts: Mapping[Place, str]) -> None:
     """Find what is taken back of one service. Those that cannot go back come first: their files stay as well."""
     server = stand.sight.name
     if stand.hopeless is not None:
@@ -178,7 +206,7 @@ def _retrace_service(stand: Stand, found: Retraced) -> None:
         return
     stand = replace(stand, restored=_restored(found, server))
     backs = _joined(stand, list(_backs(stand)))
-    found.changed += [(server, message) for message in _changed(stand)]
+    found.changed += [(server, message) for message in _changed(stand, puts)]
     found.backs += backs
     found.drift += _drift(stand, backs)
     if stand.stays_stopped:
@@ -199,18 +227,17 @@ def _reached(past: Past, state: ServiceState, slot: str, trail: Trail) -> int | 
     return trail.reached(found)
 
 
-def _changed(stand: Stand) -> Iterator[str]:
+def _changed(stand: Stand, puts: Mapping[Place, str]) -> Iterator[str]:
     past, server = stand.past, stand.sight.name
     for slot in sorted(stand.strange):
         others = [run for run, slots in past.later if (server, slot) in slots]
         since = f": run {others[-1]} changed it since, take that one back first" if others else ""
         bound = ", ".join(stand.state.binding(slot).files) or "nothing"
         yield f"{slot} is bound to {bound}, neither as before run {past.run} nor as that run left it{since}"
-    uploads = put(past)
     for slot in sorted(slot for slot, at in stand.at.items() if at and slot not in stand.strange):
         for file in stand.state.binding(slot).files:
             now = _sha256(stand.sight.file(file))
-            if now is not None and uploads.get((server, file), f"sha256:{now}") != f"sha256:{now}":
+            if now is not None and puts.get((server, file), f"sha256:{now}") != f"sha256:{now}":
                 yield f"{slot}: {file} holds other bytes than run {past.run} put there"
 
 

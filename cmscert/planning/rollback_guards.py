@@ -5,7 +5,7 @@ What the run was asked about is not asked again: that names or usages are lost i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -112,12 +112,12 @@ def peer_refused(verge: Verge) -> Iterator[Refusal]:
 
 def shared_file(verge: Verge) -> Iterator[Refusal]:
     """A file would be overwritten that a service uses since the run, and that the rollback does not restart."""
-    case = verge.case
-    for step in case.steps:
+    taken_back = {(back.step.server, slot) for back in verge.retraced.backs for slot in back.switch.slots}
+    for step in verge.case.steps:
         action = step.action
         if not isinstance(action, RestoreFile) and not (isinstance(action, PutFile) and action.overwrites):
             continue
-        users = tuple(_new_users(verge, step.server, action.file)) if step.server in verge.past.seen else ()
+        users = tuple(_new_users(verge, step.server, action.file, taken_back)) if step.server in verge.past.seen else ()
         if users:
             yield Refusal(
                 guard="shared-file",
@@ -127,9 +127,8 @@ def shared_file(verge: Verge) -> Iterator[Refusal]:
             )
 
 
-def _new_users(verge: Verge, server: str, file: str) -> Iterator[str]:
+def _new_users(verge: Verge, server: str, file: str, taken_back: Collection[Place]) -> Iterator[str]:
     """Yield the slots that use a file now, did not before the run, and are not taken back."""
-    taken_back = {(back.step.server, slot) for back in verge.retraced.backs for slot in back.switch.slots}
     for screen in verge.case.sights[server].observed.screens.values():
         for slot, binding in screen.value.bindings.items() if isinstance(screen, Known) else ():
             before = verge.past.bound.get((server, slot))
@@ -176,11 +175,14 @@ GUARDS: tuple[Callable[[Verge], Iterator[Refusal]], ...] = (
 
 def files_stay(verge: Verge) -> Iterator[Notice]:
     """What the run uploaded stays in the store; nothing uses it any more."""
+    unbound: dict[str, set[str]] = {}
+    for back in verge.retraced.backs:
+        unbound.setdefault(back.step.server, set()).update(name for each in back.undo for name in each.files)
     for server, files in _by_server(put(verge.past)).items():
         sight = verge.case.sights.get(server)
-        if sight is None or not any(step.server == server for step in verge.case.steps):
+        if sight is None or server not in unbound:
             continue
-        kept = in_use(sight) - {name for step in verge.retraced.backs for each in step.undo for name in each.files}
+        kept = in_use(sight) - unbound[server]
         left = [name for name in files if sight.stored(name) and name not in kept]
         if left:
             message = f"what the run uploaded stays in the store, bound to nothing: {', '.join(left)}"

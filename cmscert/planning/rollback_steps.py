@@ -29,7 +29,7 @@ class _Work:
     stock: Stock
     gate: Draft
     early: list[Draft] = field(default_factory=list)
-    late: list[Draft] = field(default_factory=list)
+    late: dict[Draft, None] = field(default_factory=dict)
     restored: dict[Place, Draft] = field(default_factory=dict)
     made: dict[tuple[str, Action], Draft] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -48,17 +48,19 @@ def draft_rollback(
     """Return the steps, and the public bytes that they put, by content id."""
     work = _Work(sights=sights, policy=policy, stock=stock, gate=services_gate())
     order = backwards(past, sights, retraced)
+    place = {name: number for number, name in enumerate(order.moves)}
     done: dict[str, list[Draft]] = {}
     for name, move in order.in_order():
-        before = [draft for each in order.moves if each in order.links[name] for draft in done[each]] or [work.gate]
+        first = sorted(order.links[name], key=place.__getitem__)
+        before = [draft for each in first for draft in done[each]] or [work.gate]
         if isinstance(move, Files):
             done[name] = [_restore(work, each, before) for each in move.files]
         else:
             done[name] = [_take_back(work, move, before, carried=name in order.carried)]
     if not work.late:
         return (), {}
-    servers = list(sights)
-    work.gate.after = sorted(work.early, key=lambda draft: servers.index(draft.server))
+    servers = {name: number for number, name in enumerate(sights)}
+    work.gate.after = sorted(work.early, key=lambda draft: servers[draft.server])
     return number([*work.gate.after, work.gate, *work.late], {}), work.contents
 
 
@@ -84,7 +86,7 @@ def _take_back(work: _Work, back: Back, before: list[Draft], *, carried: bool) -
         impact=None if back.stopped or carried else _impact(work.policy, sight, service),
         undo=undo,
     )
-    work.late.append(draft)
+    work.late[draft] = None
     return draft
 
 
@@ -120,7 +122,7 @@ def _restore(work: _Work, each: Overwritten, before: list[Draft]) -> Draft:
         undo=RestoreFile(file=each.file, saved_as=saved_as),
     )
     work.restored[each.place] = draft
-    work.late.append(draft)
+    work.late[draft] = None
     return draft
 
 
@@ -135,7 +137,7 @@ def _check(work: _Work, sight: Sight, bound: Binding, files: list[Draft], puts: 
         return check
     if (sight.name, action) not in work.made:
         work.made[sight.name, action] = Draft(sight.name, None, action, (because,), after=[*files, work.gate])
-        work.late.append(work.made[sight.name, action])
+        work.late[work.made[sight.name, action]] = None
     return work.made[sight.name, action]
 
 

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cmscert.model.observed import Binding, ServiceState
-from cmscert.model.plan import Drift
 from cmscert.model.readings import Absent, Known
 from cmscert.model.services import Service
 from cmscert.model.unfinished import Touched
 from cmscert.pki.certificate import Certificate
-from cmscert.planning.notices import BROKEN
 from cmscert.planning.past import Overwritten, Past, Switch, Trail, overwritten
 from cmscert.planning.sight import Sight
 
@@ -23,8 +21,8 @@ class Stand:
     """One service on one server.
 
     ``switches``: the run's steps on it. ``trails`` and ``at``: by slot, what they bound, and how many of them are in
-    force. ``strange``: slots that hold what the run never bound. ``restored``: by name, files that are to be brought
-    back.
+    force. ``strange``: slots that hold what the run never bound. ``broken``: by slot, why it could not have been loaded
+    before the run. ``restored``: by name, files that are to be brought back.
     """
 
     past: Past
@@ -35,6 +33,7 @@ class Stand:
     trails: Mapping[str, Trail]
     at: Mapping[str, int]
     strange: frozenset[str]
+    broken: Mapping[str, str]
     restored: Mapping[str, Overwritten] = field(default_factory=dict)
 
     @property
@@ -60,13 +59,9 @@ class Stand:
             brought_back = self.restored.keys() & set(self.state.binding(slot).files)
             if not self.at.get(slot) and not self.stopped_by_run and not brought_back:
                 continue
-            reason = next((each.reason for each in self.past.plan.drift if self._was_broken(each, slot)), None)
-            if reason is not None:
-                return f"{slot} was broken before run {self.past.run} ({reason})"
+            if slot in self.broken:
+                return f"{slot} was broken before run {self.past.run} ({self.broken[slot]})"
         return None
-
-    def _was_broken(self, drift: Drift, slot: str) -> bool:
-        return (drift.server, drift.slot) == (self.sight.name, slot) and drift.reason in BROKEN
 
     @property
     def slots(self) -> tuple[str, ...]:

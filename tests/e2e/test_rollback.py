@@ -181,6 +181,18 @@ def test_changed_since(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the ben
     assert single.state() == before
 
 
+def test_its_plan_is_no_plan_for_apply(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """The plan of a rollback stands in its journal, and apply refuses it: it is not made of the inventory."""
+    first, before, _ = applied(single, cli)
+    second = take_back(single, cli, first)["run"]
+    plan = single.folder / ".cmscert" / "runs" / second / "plan.json"
+    ran = cli("apply", single.inventory, "--plan", plan, "--yes")
+
+    assert ran.code == 7
+    assert f"cmscert rollback {first}" in ran.err
+    assert single.state() == before
+
+
 def test_no_certificate_of_the_inventory_is_needed(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
     """Addresses, logins and policies are enough: the material may be gone."""
     first, before, _ = applied(single, cli)
