@@ -16,7 +16,21 @@ from cmscert.cli.hardening import leave_no_core
 from cmscert.cli.output import Output
 from cmscert.errors import CmscertError
 
-COMMANDS = ("validate", "plan", "apply", "drift", "status", "runs", "rollback", "lock", "schema", "lab", "demo")
+COMMANDS = (
+    "validate",
+    "plan",
+    "apply",
+    "drift",
+    "status",
+    "renew",
+    "adopt",
+    "runs",
+    "rollback",
+    "lock",
+    "schema",
+    "lab",
+    "demo",
+)
 
 HELP = """Plan and apply the certificates of Cisco Meeting Server fleets.
 

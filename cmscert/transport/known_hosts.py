@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 SSH_PORT = 22
 LARGEST = 5_000_000
 """Bytes; 1,000 servers have 0.4 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostKey:
+    """A host key that a server showed; ``entry`` is a key type and the key as ``known_hosts`` has them."""
+
+    kind: str
+    fingerprint: str
+    entry: str
 
 
 class KnownHosts:
@@ -34,6 +44,19 @@ class KnownHosts:
         """Return the host keys and the CA keys listed for a server."""
         listed = self.entries.match(address, peer, None if port == SSH_PORT else port)
         return list(listed[0]), list(listed[1])
+
+
+def host_line(address: str, port: int, key: HostKey) -> str:
+    """Return the line of ``known_hosts`` that trusts a host key at an address."""
+    name = address if port == SSH_PORT else f"[{address}]:{port}"
+    return f"{name} {key.entry}\n"
+
+
+def known_hosts_of(lines: str, *, path: str) -> KnownHosts:
+    """Make entries of lines that this process wrote; ``path``: what messages call them."""
+    from asyncssh import import_known_hosts
+
+    return KnownHosts(path, import_known_hosts(lines))
 
 
 def load_known_hosts(path: str | Path) -> KnownHosts:

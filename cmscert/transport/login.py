@@ -18,7 +18,7 @@ from cmscert.errors import LoginRefused, NodeError, NotACms, Unreachable
 from cmscert.model.login import Login
 from cmscert.model.secret import Secret
 from cmscert.transport.credentials import Credentials
-from cmscert.transport.known_hosts import KnownHosts, refused
+from cmscert.transport.known_hosts import HostKey, KnownHosts, known_hosts_of, refused
 from cmscert.transport.line import Line
 from cmscert.transport.tcp import dial, first_words, reason
 
@@ -89,6 +89,39 @@ async def log_in(login: Login, credentials: Credentials, known: KnownHosts) -> L
             raise _no_login_in_time(login, visitor) from error
         except Exception as error:
             raise await _explain(login, known, peer, visitor, error) from error
+
+
+async def offered_host_key(login: Login, known: KnownHosts) -> HostKey:
+    """Return the host key that a server shows: of a kind that is listed for it, if it has one. Raises NodeError.
+
+    The connection ends with the key exchange: neither a user name nor anything secret is sent.
+    """
+    _quieten()
+    nobody = known_hosts_of("", path=known.path)
+    try:
+        async with asyncio.timeout(login.timeouts.connect):
+            sock = await dial(login.address, login.port)
+        peer = str(sock.getpeername()[0])
+    except OSError as error:
+        raise _no_connection(login, error) from error
+    visitor = _Visitor()
+    options = {**_options(login, Credentials(), (), known, peer), "known_hosts": nobody.entries}
+    try:
+        async with asyncio.timeout(login.timeouts.login):
+            connection = await _connect(sock, visitor, options)
+    except TimeoutError as error:
+        raise _no_login_in_time(login, visitor) from error
+    except Exception as error:
+        if isinstance(error, asyncssh.HostKeyNotVerifiable) and visitor.offered is not None:
+            return _host_key(visitor.offered)
+        raise await _explain(login, nobody, peer, visitor, error) from error
+    connection.abort()  # whoever shows no host key cannot be known again
+    raise NotACms(login.server, f"{login.address} port {login.port} shows no host key", hint="check the address")
+
+
+def _host_key(key: asyncssh.SSHKey) -> HostKey:
+    kind, coded = key.export_public_key("openssh").decode("ascii").split()[:2]
+    return HostKey(kind=kind, fingerprint=key.get_fingerprint(), entry=f"{kind} {coded}")
 
 
 async def _connect(sock: socket.socket, visitor: _Visitor, options: Mapping[str, Any]) -> asyncssh.SSHClientConnection:

@@ -23,7 +23,7 @@ COMMANDS = f"""{WRITTEN}
 # Commands
 
 What `--help` says, for every command. What the codes mean: [exit codes](exit-codes.md).
-`renew`, `adopt` and `explain` are not there yet.
+`explain` is not there yet.
 """
 
 SERVICES_HEAD = f"""{WRITTEN}

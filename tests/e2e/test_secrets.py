@@ -194,6 +194,15 @@ READS: dict[tuple[str, ...], Rows] = {
 
 CHANGES: dict[tuple[str, ...], Rows] = {
     ("renew",): lambda hunt: (issued(hunt), *STATE(hunt)),
+    ("adopt",): lambda hunt: (
+        f"admin@127.0.0.1:{hunt.bench.node('cms').ssh_port}",
+        "--password-env",
+        "CMS_PASSWORD",
+        "--known-hosts",
+        hunt.bench.folder / "known_hosts",
+        "--output",
+        hunt.bench.folder / "adopted",
+    ),
     ("rollback",): lambda hunt: (*RUN(hunt), "--yes"),
     ("lock", "release"): lambda hunt: (hunt.bench.inventory, "--nodes", "--yes", *STATE(hunt)),
     ("apply",): lambda hunt: (hunt.bench.inventory, "--yes", *STATE(hunt)),
