@@ -271,11 +271,15 @@ class _Look:
                 yield from _pair(bound)
 
     async def _match(self, pair: Pair) -> Reading[bool]:
+        """Absent: the node answered, and its wording, which no source has, does not tell."""
         try:
             heard = await self.ear.text(pki_match(*pair))
         except ValueError as error:  # never of a screen, but of a file that says what was bound
             return Unread(str(error))
-        return read_match(heard.value) if isinstance(heard, Known) else heard
+        if not isinstance(heard, Known):
+            return heard
+        told = read_match(heard.value)
+        return told if isinstance(told, Known) else ABSENT
 
     async def _shown(self, first: _First) -> dict[str, tuple[Reading[Chain], ...]]:
         """Probe every wanted identity slot that listens."""

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from cmscert.model.desired import Desired, Ignore, Policy, WantedIdentity, WantedSlot
 from cmscert.model.names import service_of
+from cmscert.model.observed import Binding
 from cmscert.model.plan import Drift
 from cmscert.model.readings import Absent, Known, Unread
 from cmscert.planning.checks import IDENTITY_CHECKS, TRUST_CHECKS, IdentityCase, TrustCase
@@ -62,6 +63,10 @@ def find_unread(sight: Sight) -> tuple[str, ...]:
         screen = observed.screen(service)
         if service in sight.rows and isinstance(screen, Unread):
             why.append(f"{service}: {screen.why}")
+    for (key, certificate), match in sight.observed.matches.items():
+        bound = any((each.key, each.certificate) == (key, certificate) for each in _bindings(sight))
+        if bound and isinstance(match, Unread) and isinstance(observed.files, Known):
+            why.append(f"whether {key} belongs to {certificate}: {match.why}")
     for name in dict.fromkeys(_bound_public_files(sight)):
         content = sight.file(name)
         if isinstance(content, Unread):
@@ -69,9 +74,12 @@ def find_unread(sight: Sight) -> tuple[str, ...]:
     return tuple(why)
 
 
+def _bindings(sight: Sight) -> Iterator[Binding]:
+    return (sight.binding(wanted.slot) for wanted in sight.wanted.slots)
+
+
 def _bound_public_files(sight: Sight) -> Iterator[str]:
-    for wanted in sight.wanted.slots:
-        bound = sight.binding(wanted.slot)
+    for bound in _bindings(sight):
         yield from (name for name in (bound.certificate, bound.bundle) if name is not None)
 
 

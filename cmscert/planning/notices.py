@@ -8,7 +8,7 @@ from datetime import timedelta
 from cmscert.model.desired import WantedIdentity
 from cmscert.model.names import service_of
 from cmscert.model.plan import Notice, Rebind, Restart
-from cmscert.model.readings import Known, Unread
+from cmscert.model.readings import Absent, Known, Unread
 from cmscert.planning.admin import admin_unprobed
 from cmscert.planning.case import Case
 from cmscert.planning.guards import client_auth_lost, lost_ekus, rotations
@@ -75,8 +75,8 @@ def match_unclear(case: Case) -> Iterator[Notice]:
         for wanted in sight.wanted.slots:
             binding = sight.binding(wanted.slot)
             match = sight.observed.matches.get((binding.key or "", binding.certificate or ""))
-            if isinstance(wanted, WantedIdentity) and isinstance(match, Unread):
-                message = f"whether {binding.key} belongs to {binding.certificate} could not be told ({match.why})"
+            if isinstance(wanted, WantedIdentity) and isinstance(match, Absent):
+                message = f"whether {binding.key} belongs to {binding.certificate} is not told: pki match is unclear"
                 yield Notice(server=sight.name, slot=wanted.slot, reason="match-unclear", message=message)
 
 

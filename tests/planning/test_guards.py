@@ -210,11 +210,22 @@ def test_match_unclear(new: Generation) -> None:
     """An unclear answer to pki match is a notice: it neither condemns nor clears the key."""
     fleet = cluster(new)
     core = fleet.server("core1")
-    core.overrides["matches"] = {pair: Unread("unknown wording") for pair in core.observe().matches}
+    core.overrides["matches"] = dict.fromkeys(core.observe().matches, ABSENT)
     plan = plan_of(fleet).plan
 
     assert [notice.reason for notice in plan.notices] == ["match-unclear", "match-unclear"]
     assert plan.steps == ()
+
+
+def test_match_unread(new: Generation) -> None:
+    """A question that was never answered is no unclear answer: the plan says that it is incomplete."""
+    fleet = cluster(new)
+    core = fleet.server("core1")
+    core.overrides["matches"] = dict.fromkeys(core.observe().matches, Unread("the connection ended"))
+    plan = plan_of(fleet).plan
+
+    assert {guard for guard, server in guards(plan) if server == "core1"} == {"unread-server"}
+    assert all(why.endswith("the connection ended") for _, why in plan.unread)
 
 
 def test_slot_untold(new: Generation) -> None:

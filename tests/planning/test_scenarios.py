@@ -12,7 +12,7 @@ from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import Bundle, Policy, Unhandled, WantedIdentity
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Plan, PutFile, Rebind, Restart, SaveFile
-from cmscert.model.readings import Absent, Known, Unread
+from cmscert.model.readings import ABSENT, Absent, Known, Unread
 from cmscert.planning.make import make_plan
 from cmscert.testing.ca import ThrowAwayCa
 from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material, trusting
@@ -419,7 +419,7 @@ def test_unclear_match_keeps_the_key_of_the_right_leaf(new: Generation, old: Gen
     core = fleet.server("core1")
     core.wanted["callbridge"] = identity("callbridge", new.material("cluster"), new.corp)
     core.hold("callbridge", (new.cluster.certificate,), bundle=old.ca.bundle)
-    core.overrides["matches"] = {pair: Unread("unknown wording") for pair in core.observe().matches}
+    core.overrides["matches"] = dict.fromkeys(core.observe().matches, ABSENT)
 
     (bind,) = [s.action for s in plan_of(fleet).plan.steps if isinstance(s.action, Rebind)]
 
