@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ JUDGES = {
     "procps": "ps",
     "systemd": "systemd-analyze",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep temporary files of the program, and its reports about bugs, in pytest's own folder."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("TMPDIR", folder)
+        changed.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 def is_there(program: str) -> bool:
