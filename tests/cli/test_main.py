@@ -104,7 +104,7 @@ def test_unknown_command_is_no_command() -> None:
 USAGE = [
     ["nonsense"],
     ["plan"],
-    ["plan", "a.yaml", "--format", "html"],
+    ["plan", "a.yaml", "--format", "sarif"],
     ["plan", "a.yaml", "--select", "host=x"],
     ["plan", "a.yaml", "--select", "core1"],
     ["plan", "a.yaml", "--parallel", "0"],

@@ -183,8 +183,9 @@ def test_failure_without_way_back_is_9(cli: Cli, rig: MakeRig) -> None:
 
 def test_journal_that_cannot_be_opened_refuses(cli: Cli, rig: MakeRig, tmp_path: Path) -> None:
     """Without a journal nothing is sent: exit code 7."""
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "runs").write_text("")
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "state" / "runs").symlink_to(tmp_path / "elsewhere")
     ran = cli("apply", rig().inventory, "--yes", "--state-dir", tmp_path / "state")
 
     assert ran.code == 7, ran
