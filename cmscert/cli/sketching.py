@@ -174,7 +174,10 @@ def _authorities(outline: Outline) -> Iterator[AuthoritySketch]:
 
 
 def _certificate(certificate: CertificateOutline, folder: Path, usage: Usage) -> CertificateSketch:
-    paths = (certificate.certificate_path, certificate.key_path)
+    key = certificate.key_path
+    if certificate.adopted and certificate.certificate_path is not None:
+        key = certificate.certificate_path.with_suffix(".key")  # somewhere the lab must keep what its servers have
+    paths = (certificate.certificate_path, key)
     certificate_path, key_path = (None if path is None else _relative(path, folder) for path in paths)
     return CertificateSketch(
         name=certificate.name,

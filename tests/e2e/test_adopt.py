@@ -301,3 +301,56 @@ def test_a_folder_that_cannot_be_made(bench: MakeBench, cli: Cli, tmp_path: Path
     assert ran.code == 3, ran
     assert "cannot be written: not a directory" in ran.err
     assert "name another folder" in ran.err
+
+
+def test_an_adopted_fleet_can_be_rehearsed(bench: MakeBench, cli: Cli, tmp_path: Path) -> None:
+    """The lab simulates an adopted fleet too, and leaves its real certificates alone."""
+    ca = ThrowAwayCa.root("Real root")
+    issued = ca.issue("cms.example.com", sans=("cms.example.com",))
+
+    def change(specs: dict[str, NodeSpec]) -> None:
+        specs["cms"].files |= {"r.crt": issued.certificate_pem, "r.key": issued.key_pem, "ca.crt": ca.bundle_pem}
+        slot = specs["cms"].services["webadmin"].slots["webadmin"]
+        slot.certificate, slot.key, slot.bundle = "r.crt", "r.key", "ca.crt"
+
+    made = bench("single.yaml", "wanted", change=change)
+    out = tmp_path / "mine"
+    assert cli("adopt", *targets(made), *PASSWORD, *known(made), "--output", out).code == 0
+    before = dict(written(out))
+    assert cli("lab", "pki", out / "mine.yaml").code == 3
+    assert dict(written(out)) == before
+    rehearsed = bench(out / "mine.yaml", "wanted")
+
+    assert cli("plan", rehearsed.inventory, "--detailed-exitcode").code == 0
+
+
+def test_a_key_comes_back_under_another_slot(bench: MakeBench, cli: Cli, tmp_path: Path) -> None:
+    """Somebody binds another certificate by hand: the plan binds the adopted one again, with the key that is there."""
+    made = bench("cluster.yaml", "wanted")
+    out = tmp_path / "mine"
+    assert cli("adopt", *targets(made), *PASSWORD, *known(made), "--output", out).code == 0
+    edge = made.node("edge1")
+    own = edge.spec.services["webadmin"].slots["webadmin"]
+    for line in ("turn disable", f"turn certs {own.key} {own.certificate} {own.bundle}", "turn enable"):
+        made.typed("edge1", line)
+    made.settled()
+    ran = cli("apply", out / "mine.yaml", "--yes")
+
+    assert ran.code == 0, ran
+    assert cli("plan", out / "mine.yaml", "--detailed-exitcode").code == 0
+
+
+def test_a_node_whose_log_cannot_be_read(bench: MakeBench, cli: Cli, tmp_path: Path) -> None:
+    """Then the names come from the certificates; another user than the others has a login of its own."""
+    made = bench("cluster.yaml", "wanted", change=lambda specs: setattr(specs["core2"], "user", "other"))
+    for node in made.fleet.nodes.values():
+        node.faults.fail["get log"] = "no"
+    named = [each.replace("admin@", "other@") if at == 1 else each for at, each in enumerate(targets(made))]
+    out = tmp_path / "mine"
+    ran = cli("adopt", *named, *PASSWORD, *known(made), "--output", out, "--yes")
+    text = (out / "mine.yaml").read_text()
+
+    assert ran.code == 0, ran
+    assert "  core2:" in text
+    assert "user: other" in text
+    assert cli("plan", out / "mine.yaml", "--detailed-exitcode").code == 0
