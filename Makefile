@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test fast campaign lint types contracts unit docs-examples fuzz schemas reference pictures lock format clean
+.PHONY: help demo test fast campaign lint types contracts unit docs-examples fuzz schemas reference pictures docs lock format clean
 
 help:
 	@echo "make demo     the whole story on simulated servers, under a minute"
@@ -17,6 +17,7 @@ help:
 	@echo "make schemas  rewrite schemas/ from the code"
 	@echo "make reference rewrite the pages of docs/reference that come from the code"
 	@echo "make pictures rewrite the pictures in docs/ from real output"
+	@echo "make docs     build the documentation as a site into site/, warnings as errors"
 	@echo "make format   let ruff put the code in order"
 	@echo "make lock     resolve requirements.lock anew"
 
@@ -67,6 +68,10 @@ reference: $(STAMP)
 
 pictures: $(STAMP)
 	$(BIN)/python tests/pictures.py
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/mkdocs/mkdocs.yml
+	@echo "site/index.html"
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
