@@ -33,26 +33,27 @@ def result_of(outcomes: set[Outcome], stop: Stop, *, failed: bool) -> Result:
     return "rolled-back" if failed else "interrupted"
 
 
-def restores_files(step: Step) -> bool:
-    """Tell whether a step's way back puts saved files under their old names again."""
-    return isinstance(step.undo, RestoreFile) or (isinstance(step.undo, Rebind | Restart) and bool(step.undo.restores))
+def restored(step: Step) -> tuple[str, ...]:
+    """Return the files whose saved content a step's way back puts under their old names again."""
+    if isinstance(step.undo, RestoreFile):
+        return (step.undo.file,)
+    return tuple(each.file for each in step.undo.restores) if isinstance(step.undo, Rebind | Restart) else ()
 
 
 def is_unused(step: Step, steps: Iterable[Step], status: Mapping[str, Status]) -> bool:
     """Tell whether a step overwrote a file, and every step that was to let a service load it was skipped."""
     if not isinstance(step.action, PutFile) or not step.action.overwrites or step.undo is None:
         return False
-    users = [each.id for each in steps if each.server == step.server and step.action.file in _loaded(each)]
+    users = [each.id for each in steps if each.server == step.server and step.action.file in loaded(each)]
     return bool(users) and all(status[name] == "skipped" for name in users)
 
 
-def _loaded(step: Step) -> frozenset[str]:
+def loaded(step: Step) -> frozenset[str]:
     """Return the files that a step lets a service load: those that it binds, and overwritten ones that are bound."""
     if not isinstance(step.action, Rebind | Restart):
         return frozenset()
     bound = step.action.bindings if isinstance(step.action, Rebind) else ()
-    restores = step.undo.restores if isinstance(step.undo, Rebind | Restart) else ()
-    return frozenset((*(name for binding in bound for name in binding.files), *(each.file for each in restores)))
+    return frozenset((*(name for binding in bound for name in binding.files), *restored(step)))
 
 
 def gist(step: Step) -> str:

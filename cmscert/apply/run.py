@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import groupby
 
 from cmscert.apply.database import Membership, Records
-from cmscert.apply.ending import Result, gist, is_unused, outcome_of, restores_files, result_of
+from cmscert.apply.ending import Result, gist, is_unused, outcome_of, result_of
+from cmscert.apply.hands import by_hand
 from cmscert.apply.progress import Progress, faults_of
 from cmscert.apply.questions import Written, noted
 from cmscert.apply.readback import Node, Sleep
@@ -21,7 +21,7 @@ from cmscert.model.desired import Desired
 from cmscert.model.events import Event, Outcome, RunEnded, RunResult, RunStarted, StepEnded, StepResult, StepStarted
 from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
-from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, RemoveFiles, Restart, Step
+from cmscert.model.plan import Action, DatabaseAction, Gate, Plan, PutFile, RemoveFiles, Step
 from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable, rows_for
 from cmscert.observe.asking import why as reason
@@ -346,13 +346,14 @@ class _Run:
         outcomes = {name: outcome_of(status) for name, status in self.progress.status.items()}
         result = result_of(set(outcomes.values()), self.stop, failed=self.failed_first is not None)
         why = self._why(result)
-        by_hand = self._by_hand()
-        self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why, by_hand=by_hand))
+        rest = self.rebuilds.remaining(self._is_done)
+        hands = by_hand(self.plan.steps, self.progress, rest, self._texts)
+        self.emit(RunEnded(at=self.clock(), run=self.run, result=result, why=why, by_hand=hands))
         steps = tuple(
             StepResult(step=step.id, server=step.server, outcome=outcomes[step.id], why=self.progress.why[step.id])
             for step in self.plan.steps
         )
-        return RunResult(run=self.run, result=result, steps=steps, by_hand=by_hand, why=why)
+        return RunResult(run=self.run, result=result, steps=steps, by_hand=hands, why=why)
 
     def _why(self, result: Result) -> str | None:
         """Say why a run ended as it did, and what that means for databases."""
@@ -365,30 +366,6 @@ class _Run:
 
     def _is_done(self, step: Step) -> bool:
         return self.progress.status[step.id] == "done"
-
-    def _by_hand(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Return what a person has to type: ways back by server, newest first; what has none is typed once more.
-
-        Where a way back puts old files under names in use, what was done there goes back with it: another service may
-        stand on one of them. The rest of a database follows in the order of the plan, server by server.
-        """
-        typed: dict[str, list[str]] = {}
-        left = [step for step in reversed(self.plan.steps) if self.progress.status[step.id] == "left"]
-        mixed = {step.server for step in left if restores_files(step)}
-        for step in [each for each in reversed(self.plan.steps) if each in left or self._goes_back(each, mixed)]:
-            again = isinstance(step.action, RemoveFiles | Restart) and step.undo is None
-            action = step.action if again else step.undo
-            if action is not None:
-                typed.setdefault(step.server, []).extend(self._texts(step.server, action))
-        hands = [(server, tuple(texts)) for server, texts in typed.items()]
-        rest = self.rebuilds.remaining(self._is_done)
-        for server, steps in groupby(rest, key=lambda step: step.server):
-            hands.append((server, tuple(text for step in steps for text in self._texts(server, step.action))))
-        return tuple(hands)
-
-    def _goes_back(self, step: Step, servers: set[str]) -> bool:
-        done = step.server in servers and step.undo is not None and self._is_done(step)
-        return done and not self.progress.needed_elsewhere(step)
 
     def _texts(self, server: str, action: Action) -> list[str]:
         return [line.text for line in self.turns[server].lines(action)]
