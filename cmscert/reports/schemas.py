@@ -8,6 +8,7 @@ from cmscert.model.database import CommandState, MemberRole
 from cmscert.model.events import Outcome
 from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.model.results import RenewState
+from cmscert.reports.adopt_text import ADOPT_FORMAT
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
 from cmscert.reports.locks import LOCKS_FORMAT
 from cmscert.reports.plan_document import Document
@@ -380,6 +381,18 @@ LOCKS = _record(
     released=TEXTS,
     removed=_several(NODE_LOCK),
 )
+ADOPT = _record(
+    format={"const": ADOPT_FORMAT},
+    fleet=MAYBE,
+    inventory=MAYBE,
+    servers=_several(
+        _record(server=TEXT, address=TEXT, fqdn=TEXT, release=MAYBE, slots=COUNT, remarks=TEXTS),
+    ),
+    remarks=TEXTS,
+    drift=_several(DRIFT),
+    unread=UNREAD,
+    summary=_record(certificates=COUNT, bundles=COUNT, databases=COUNT, files=COUNT, steps=COUNT),
+)
 ERROR = _record(
     format={"const": ERROR_FORMAT},
     code=COUNT,
@@ -399,6 +412,7 @@ TITLES = {
     "validate": ("The result of cmscert validate", VALIDATE),
     "renew": ("The result of cmscert renew", RENEW),
     "store": ("The result of cmscert status --store", STORE),
+    "adopt": ("The result of cmscert adopt", ADOPT),
     "locks": ("The result of cmscert lock", LOCKS),
     "error": ("Why there is no result", ERROR),
 }

@@ -85,7 +85,7 @@ def test_no_literal_is_overlooked(root: Path) -> None:
     assert known <= explained
 
 
-@pytest.mark.parametrize("name", ["plan", "run", "runs", "drift", "status", "validate", "locks", "error"])
+@pytest.mark.parametrize("name", ["plan", "run", "runs", "drift", "status", "validate", "adopt", "locks", "error"])
 def test_every_key_of_a_document_is_named(name: str, root: Path) -> None:
     """The page of the formats has a section for each, with the keys that its schema has, and no other key."""
     schema = json.loads((root / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))

@@ -354,3 +354,20 @@ def test_a_node_whose_log_cannot_be_read(bench: MakeBench, cli: Cli, tmp_path: P
     assert "  core2:" in text
     assert "user: other" in text
     assert cli("plan", out / "mine.yaml", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_as_a_document(bench: MakeBench, cli: Cli, tmp_path: Path, *, away: bool) -> None:
+    """The result is one document on stdout, also where nothing could be read; what was found goes to stderr."""
+    made = bench("single.yaml", "aged")
+    named = ["admin@127.0.0.1:1"] if away else targets(made)
+    out = tmp_path / "mine"
+    ran = cli("adopt", *named, *PASSWORD, *known(made), "--output", out, "--format", "json")
+    document = ran.document("adopt")
+
+    assert ran.code == (4 if away else 0)
+    assert document["inventory"] == (None if away else str(out / "mine.yaml"))
+    assert [one["server"] for one in document["servers"]] == ([] if away else ["cms"])
+    assert {one["reason"] for one in document["drift"]} == (set() if away else {"expires-soon"})
+    assert [one["server"] for one in document["unread"]] == (["127.0.0.1:1"] if away else [])
+    assert ("Fleet mine" in ran.err) != away

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from cmscert.cli.exit_codes import DONE, NODE
-from cmscert.cli.options import LOG_FORMAT, NO_COLOR, PARALLEL, VERBOSE, talks
+from cmscert.cli.options import FORMAT, LOG_FORMAT, NO_COLOR, PARALLEL, VERBOSE, talks
 from cmscert.cli.output import Output
 from cmscert.errors import NotConfirmed
 
@@ -113,7 +113,7 @@ def _matching(expression: re.Pattern[str], message: str):  # type: ignore[no-unt
 )
 @click.option("--yes", is_flag=True, help="Write without asking; host keys are asked about all the same.")
 @PARALLEL
-@talks(VERBOSE, LOG_FORMAT, NO_COLOR)
+@talks(FORMAT, VERBOSE, LOG_FORMAT, NO_COLOR)
 def command(
     output: Output,
     targets: tuple[Target, ...],
@@ -136,7 +136,7 @@ def command(
     from cmscert.app.adopt import AdoptOptions, AdoptTalk, adopt
     from cmscert.app.ports import live_ports, utc_now
     from cmscert.cli.program import program
-    from cmscert.reports.adopt_text import adopted_text
+    from cmscert.reports.adopt_text import adopt_document, adopted_text
 
     options = AdoptOptions(
         targets=targets,
@@ -151,10 +151,11 @@ def command(
     ports = live_ports(output.note(), output.say)
     talk = AdoptTalk(trust=asking.trust, write=asking.write)
     made = asyncio.run(adopt(options, ports, talk, now=utc_now()))
-    if made.adoption is not None:
-        output.result(
-            adopted_text(made.adoption, program=program(), width=output.result_width, colour=output.result_colour)
-        )
+    if output.form == "json":
+        output.document(adopt_document(made.adoption, made.failures))
+    elif made.adoption is not None:
+        width, colour = output.result_width, output.result_colour
+        output.result(adopted_text(made.adoption, program=program(), width=width, colour=colour))
     output.failures(made.failures)
     return NODE if made.failures else DONE
 
@@ -186,8 +187,9 @@ class _Asking:
         from cmscert.reports.adopt_text import found_text
 
         output = self.output
-        output.out.write(found_text(found, width=output.result_width, colour=output.result_colour))
-        output.out.flush()
+        stream = output.err if output.form == "json" else output.out
+        stream.write(found_text(found, width=output.width(stream), colour=output.colour(stream)))
+        stream.flush()
         if self.yes or not sys.stdin.isatty():
             return True
         return await agrees(f"\nWrite this to {found.folder}? Type yes: ", err=output.err)

@@ -11,7 +11,7 @@ from cmscert.cli.exit_codes import DONE
 from cmscert.cli.options import OUTPUT, talks
 from cmscert.cli.output import Output, write_file
 
-NAMES = ("inventory", "plan", "run", "runs", "drift", "status", "validate", "renew", "store", "locks", "error")
+NAMES = ("inventory", "plan", "run", "runs", "drift", "status", "validate", "renew", "adopt", "store", "locks", "error")
 
 
 @click.command("schema", short_help="JSON Schemas of inventory, plan and reports.")
