@@ -11,6 +11,7 @@ from cmscert.reports.documents import made
 from cmscert.reports.paper import Whole, draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, safe
 from cmscert.reports.plan_document import Document, drift_row, unread_rows
+from cmscert.reports.summary import summarise
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,7 +92,7 @@ def adopt_document(adoption: Adoption | None, failures: Mapping[str, NodeError])
                 "bundles": 0 if adoption is None else adoption.bundles,
                 "databases": 0 if adoption is None else adoption.databases,
                 "files": 0 if adoption is None else adoption.files,
-                "steps": 0 if plan is None else len(plan.steps),
+                "steps": 0 if plan is None else summarise(plan).steps,
             },
         }
     )
