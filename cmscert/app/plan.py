@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -32,10 +32,15 @@ STATE = ".cmscert"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanResult:
-    """A plan, and the errors of the servers that could not be read."""
+    """A plan, and the errors of the servers that could not be read.
+
+    ``chosen`` and ``contents``: what it was made from, and the public bytes of its uploads by content id.
+    """
 
     plan: Plan
     failures: Mapping[str, NodeError]
+    chosen: Chosen = field(repr=False)
+    contents: Mapping[str, bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +157,8 @@ async def plan(
     sighted = await look(
         chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
     )
-    return PlanResult(plan=compare(chosen, sighted, now, recalled).plan, failures=missed(chosen, sighted))
+    made = compare(chosen, sighted, now, recalled)
+    return PlanResult(plan=made.plan, failures=missed(chosen, sighted), chosen=chosen, contents=made.contents)
 
 
 async def drift(

@@ -123,3 +123,32 @@ def test_the_store_has_no_such_forms(cli: Cli, rig: MakeRig) -> None:
 
     assert (ran.code, ran.out) == (2, "")
     assert "--format markdown does not go with --store" in ran.err
+
+
+PEOPLE = {"markdown": ("## Plan for `single`: 8 differences", "### Who notices"), "runbook": ("[ ] 1 of ", "way back")}
+
+
+@pytest.mark.parametrize("form", PEOPLE)
+def test_a_plan_for_people_keeps_codes_and_the_saved_plan(cli: Cli, rig: MakeRig, tmp_path: Path, form: str) -> None:
+    """A plan to review or to type by hand ends with the codes of any plan, and is saved like any other."""
+    lab = rig()
+    saved = tmp_path / "p.json"
+    ran = cli("plan", lab.inventory, "--format", form, "--detailed-exitcode", "--save", saved)
+
+    assert ran.code == 5
+    assert all(said in ran.out for said in PEOPLE[form])
+    assert cli("apply", lab.inventory, "--plan", saved, "--yes").code == 0
+    assert cli("plan", lab.inventory, "--format", form, "--detailed-exitcode").code == 0
+    lab.stop()
+    assert cli("plan", lab.inventory, "--format", form).code == 4
+
+
+def test_a_runbook_names_the_material_at_hand(cli: Cli, rig: MakeRig) -> None:
+    """Each upload says which files of this machine it is made of, and no key stands on the page."""
+    lab = rig()
+    page = " ".join(cli("plan", lab.inventory, "--format", "runbook").out.split())
+
+    assert "write these PEM blocks into " in page
+    assert f", from {lab.inventory.parent}/pki/" in page
+    assert "as PEM without a passphrase" in page
+    assert "BEGIN" not in page

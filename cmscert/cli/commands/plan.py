@@ -14,6 +14,7 @@ from cmscert.cli.output import Output, write_file
 from cmscert.cli.program import program
 
 if TYPE_CHECKING:
+    from cmscert.app.plan import PlanResult
     from cmscert.errors import NodeError
     from cmscert.model.plan import Plan
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Save for apply --plan.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 5 when changes are pending.")
 @PARALLEL
-@talks(*reading("html"))
+@talks(*reading("markdown", "runbook", "html"))
 def command(output: Output, inventory: Path, save: Path | None, parallel: int, *, detailed_exitcode: bool) -> int:
     """Say what differs, why, and the ordered steps; reads only."""
     from cmscert.mmp.services import SERVICES
@@ -58,16 +59,27 @@ def _plan(output: Output, inventory: Path, parallel: int) -> Made:
             state_dir=output.state_dir,
         )
     )
-    return made.plan, made.failures, lambda: _drawn(output, made.plan)
+    return made.plan, made.failures, lambda: _drawn(output, made)
 
 
-def _drawn(output: Output, plan: Plan) -> str:
+def _drawn(output: Output, made: PlanResult) -> str:
     from cmscert.mmp.services import SERVICES
 
-    if output.form == "json":
-        from cmscert.reports.plan_document import dump, plan_document
+    plan = made.plan
+    match output.form:
+        case "json":
+            from cmscert.reports.plan_document import dump, plan_document
 
-        return dump(plan_document(plan, SERVICES))
+            return dump(plan_document(plan, SERVICES))
+        case "markdown":
+            from cmscert.reports.plan_markdown import plan_markdown
+
+            return plan_markdown(plan, SERVICES)
+        case "runbook":
+            from cmscert.app.at_hand import material_at_hand
+            from cmscert.reports.runbook import runbook
+
+            return runbook(plan, SERVICES, material=material_at_hand(made.chosen, made.contents))
     from cmscert.reports.plan_text import plan_text
 
     return plan_text(plan, SERVICES, width=output.result_width, colour=output.result_colour, verbose=output.verbose)
