@@ -116,7 +116,8 @@ def refuse(
     fixed = list(dict.fromkeys(each.guard for each in held if not each.liftable))
     hint = f"if that is meant: {' '.join(lifts)}" if lifts and not fixed else f"nothing lifts {', '.join(fixed)}"
     mends = dict.fromkeys(error.hint for error in (failures or {}).values() if error.hint)
-    raise GuardRefused(f"nothing was changed: {told}", hint="; ".join([*mends, hint]))
+    more = f"more: cmscert explain {held[0].guard}"
+    raise GuardRefused(f"nothing was changed: {told}", hint="; ".join([*mends, hint, more]))
 
 
 def check_basis(saved: Plan, chosen: Chosen) -> None:

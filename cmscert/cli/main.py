@@ -27,6 +27,7 @@ COMMANDS = (
     "runs",
     "rollback",
     "lock",
+    "explain",
     "schema",
     "lab",
     "demo",

@@ -27,10 +27,14 @@ def test_lifted_guards_let_pass(refusals: tuple[Refusal, ...], allow: tuple[str,
 @pytest.mark.parametrize(
     ("refusals", "allow", "hint"),
     [
-        ((LAST,), (), "if that is meant: --allow last-call-bridge"),
-        ((LAST, LAST), ("other",), "if that is meant: --allow last-call-bridge"),
-        ((FIXED,), ("unread-server",), "nothing lifts unread-server"),
-        ((LAST, FIXED), (), "nothing lifts unread-server"),
+        ((LAST,), (), "if that is meant: --allow last-call-bridge; more: cmscert explain last-call-bridge"),
+        (
+            (LAST, LAST),
+            ("other",),
+            "if that is meant: --allow last-call-bridge; more: cmscert explain last-call-bridge",
+        ),
+        ((FIXED,), ("unread-server",), "nothing lifts unread-server; more: cmscert explain unread-server"),
+        ((LAST, FIXED), (), "nothing lifts unread-server; more: cmscert explain last-call-bridge"),
     ],
 )
 def test_guards_refuse(refusals: tuple[Refusal, ...], allow: tuple[str, ...], hint: str) -> None:
@@ -79,4 +83,6 @@ def test_what_mends_comes_before_what_goes_on() -> None:
     with pytest.raises(GuardRefused) as caught:
         refuse((LAST,), (), away)
 
-    assert caught.value.hint == "check the secret; if that is meant: --allow last-call-bridge"
+    assert caught.value.hint == (
+        "check the secret; if that is meant: --allow last-call-bridge; more: cmscert explain last-call-bridge"
+    )

@@ -23,7 +23,6 @@ COMMANDS = f"""{WRITTEN}
 # Commands
 
 What `--help` says, for every command. What the codes mean: [exit codes](exit-codes.md).
-`explain` is not there yet.
 """
 
 SERVICES_HEAD = f"""{WRITTEN}

@@ -212,6 +212,7 @@ CHANGES: dict[tuple[str, ...], Rows] = {
 NO_SECRETS = {
     ("lab", "up"): "makes throw-away servers, and prints their password by intent",
     ("lab", "pki"): "makes throw-away keys, beside the inventory by intent",
+    ("explain",): "shows pages of the documentation, and takes nothing but a name of theirs",
     ("demo",): "runs the commands above on throw-away servers",
 }
 
