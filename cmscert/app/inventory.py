@@ -39,7 +39,7 @@ def narrow(loaded: Loaded, inventory: Path, select: tuple[str, ...]) -> Chosen:
     except ValueError as error:
         raise InputError([Fault(message=str(error), reason="selector")]) from error
     desired = apply_selection(loaded.desired, selectors)
-    if selectors and not desired.servers:
+    if selectors and not desired.servers and not desired.awaited:
         message = f"--select {' --select '.join(select)} matches nothing in fleet {loaded.desired.fleet}"
         raise InputError([Fault(message=message, reason="selector")], hint="cmscert status shows servers and slots")
     fleet = around(loaded.desired, desired)

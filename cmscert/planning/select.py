@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from cmscert.model.desired import Desired, WantedDatabase, WantedIdentity, WantedServer, WantedSlot
+from cmscert.model.desired import Awaited, Desired, WantedDatabase, WantedIdentity, WantedServer, WantedSlot
 from cmscert.model.names import service_of
 
 SERVER_KEYS = ("server", "role")
@@ -77,7 +77,12 @@ def apply_selection(desired: Desired, selectors: tuple[Selector, ...]) -> Desire
         _kept(server, by_key) or (replace(server, slots=()) if server.name in members else None)
         for server in desired.servers
     )
-    return replace(desired, servers=tuple(server for server in kept if server is not None), databases=databases)
+    return replace(
+        desired,
+        servers=tuple(server for server in kept if server is not None),
+        databases=databases,
+        awaited=tuple(each for each in desired.awaited if _is_awaited(desired, each, selectors)),
+    )
 
 
 def around(desired: Desired, selected: Desired) -> Desired:
@@ -88,7 +93,18 @@ def around(desired: Desired, selected: Desired) -> Desired:
     """
     kept = {server.name: server for server in selected.servers}
     servers = (kept.get(server.name) or replace(server, slots=()) for server in desired.servers)
-    return replace(desired, servers=tuple(servers), databases=selected.databases)
+    return replace(desired, servers=tuple(servers), databases=selected.databases, awaited=selected.awaited)
+
+
+def _is_awaited(desired: Desired, awaited: Awaited, selectors: tuple[Selector, ...]) -> bool:
+    server = desired.server(awaited.server)
+    values = {
+        "server": (server.name,),
+        "role": server.roles,
+        "service": (service_of(awaited.slot), awaited.slot),
+        "certificate": (awaited.certificate,),
+    }
+    return fits(selectors, values, server.labels)
 
 
 def _is_chosen(database: WantedDatabase, by_key: dict[str, list[Selector]]) -> bool:

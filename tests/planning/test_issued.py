@@ -11,6 +11,7 @@ from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import Awaited, Bundle, Ignore, Naming, Policy, Renewal
 from cmscert.model.plan import CheckFiles, PutFile, Rebind, RemoveFiles
 from cmscert.planning.make import make_plan
+from cmscert.planning.select import apply_selection, around, parse_selector
 from cmscert.testing.ca import ThrowAwayCa
 from cmscert.testing.fleets import MOMENT, ToyFleet, identity, material, trusting
 
@@ -130,3 +131,27 @@ def test_trust_of_a_call_bridge_without_a_certificate_restarts_nothing(
     (bind,) = [step for step in plan.steps if isinstance(step.action, Rebind)]
     assert bind.action.stopped is not bound  # type: ignore[union-attr]  # a rebind
     assert bind.disturbs is bound
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("server=core1", ["callbridge", "database/main"]),
+        ("server=edge1", []),
+        ("service=callbridge", ["callbridge"]),
+        ("service=database", ["database/main"]),
+        ("certificate=clu*", ["callbridge"]),
+        ("label.site=oslo", []),
+    ],
+)
+def test_a_selection_leaves_out_what_others_wait_for(new_ca: ThrowAwayCa, text: str, shown: list[str]) -> None:
+    """What an issuer owes to a slot that is not selected is not told."""
+    owed = (
+        Awaited(server="core1", slot="callbridge", certificate="cluster", why="waits"),
+        Awaited(server="core1", slot="database/main", certificate="dbserver", why="waits"),
+    )
+    desired = replace(fleet_of(new_ca).desired(), awaited=owed)
+    selected = apply_selection(desired, (parse_selector(text),))
+
+    assert [each.slot for each in selected.awaited] == shown
+    assert [each.slot for each in around(desired, selected).awaited] == shown
