@@ -61,8 +61,8 @@ def hold_finished(made: Any, cli: Cli, before: set[tuple[str, str]], *more: str)
     assert running(made) >= before
     again = cli("plan", made.inventory, "--detailed-exitcode")
     assert again.code == 0, again.out
-    runs = sorted((made.folder / ".cmscert" / "runs").iterdir())
-    first, *more_runs = (read_journal(run / "journal.jsonl") for run in runs)
+    runs = [read_journal(path) for path in (made.folder / ".cmscert" / "runs").glob("*/journal.jsonl")]
+    first, *more_runs = sorted(runs, key=lambda run: run.events[0].at)
     assert not first.whole
     assert [run.events[-1].result for run in more_runs] in ([], ["applied"])  # none: all that was left came by itself
 

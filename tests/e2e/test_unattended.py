@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 LINE = (("renew",), ("apply", "--yes", "--select", "server=*"))
 
 
@@ -17,16 +15,7 @@ def run(cli: Callable[..., Any], inventory: object) -> list[int]:
     return [cli(words[0], inventory, *words[1:]).code for words in LINE]
 
 
-def by_one_issuer(path: Path) -> None:
-    """Let the local CA sign everything: nobody waits for people or for the network here."""
-    inventory = yaml.safe_load(path.read_text())
-    inventory["issuers"]["public"] = inventory["issuers"]["lab"]
-    for name in ("cluster", "join"):
-        inventory["certificates"][name] |= {"issuer": "lab", "chain": "corp"}
-    path.write_text(yaml.safe_dump(inventory))
-
-
-def test_every_hour(bench: Callable[..., Any], cli: Callable[..., Any]) -> None:
+def test_every_hour(bench: Callable[..., Any], cli: Callable[..., Any], by_one_issuer: Callable[[Path], None]) -> None:
     """The first run obtains and deploys, the second touches nothing; a key that is asked for anew is deployed alone."""
     started = bench("issued.yaml", "aged")
     by_one_issuer(started.inventory)
@@ -50,7 +39,9 @@ def test_every_hour(bench: Callable[..., Any], cli: Callable[..., Any]) -> None:
     assert all(service["up"] for service in started.state()["core2"].values())
 
 
-def test_a_lost_store_obtains_everything_anew(bench: Callable[..., Any], cli: Callable[..., Any]) -> None:
+def test_a_lost_store_obtains_everything_anew(
+    bench: Callable[..., Any], cli: Callable[..., Any], by_one_issuer: Callable[[Path], None]
+) -> None:
     """A machine that died with its store is replaced by a new one: keys on servers are made again, nothing is down."""
     started = bench("issued.yaml", "aged")
     by_one_issuer(started.inventory)

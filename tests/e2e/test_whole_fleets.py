@@ -54,10 +54,18 @@ class Way:
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0].removesuffix('.yaml')}-{way[1]}")
-def way(request: pytest.FixtureRequest, shared_bench: Callable[..., Any], cli: Callable[..., Any]) -> Iterator[Way]:
+def way(
+    request: pytest.FixtureRequest,
+    shared_bench: Callable[..., Any],
+    cli: Callable[..., Any],
+    by_one_issuer: Callable[[Path], None],
+) -> Iterator[Way]:
     """Go the whole way once; the tests look at it from several sides."""
     name, scenario = request.param
     bench = shared_bench(name, scenario)
+    if name == "issued.yaml":
+        by_one_issuer(bench.inventory)
+        assert cli("renew", bench.inventory).code == 0
     links = bench.do(bench.fleet.c2w_links())
     plan = cli("plan", bench.inventory, "--format", "json").document("plan")
     with bench.watched() as watch:
