@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test fast campaign lint types contracts unit docs-examples fuzz schemas reference pictures docs lock format clean
+.PHONY: help demo test fast campaign lint types contracts unit docs-examples fuzz schemas reference pictures docs judges lock format clean
 
 help:
 	@echo "make demo     the whole story on simulated servers, under a minute"
@@ -43,7 +43,14 @@ types: $(STAMP)
 contracts: $(STAMP)
 	$(BIN)/lint-imports
 
-unit: $(STAMP)
+# Judges that only npm has; without npm their tests are skipped loudly.
+JUDGES := tests/npm/node_modules/.package-lock.json
+$(JUDGES): tests/npm/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund --silent && touch $@; fi
+
+judges: $(JUDGES)
+
+unit: $(STAMP) $(JUDGES)
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile
 	$(BIN)/coverage combine --quiet
@@ -55,7 +62,7 @@ fast: $(STAMP)
 	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not judge"
 
 fuzz: $(STAMP)
-	$(BIN)/python tests/hostile/fuzz.py -seconds=$(SECONDS)
+	CMSCERT_FUZZ_FOUND=tests/hostile/corpus $(BIN)/python tests/hostile/fuzz.py -seconds=$(SECONDS)
 
 campaign: $(STAMP)
 	$(BIN)/python -m cmscert.testing.service_campaign --cases 20000 --write docs/explanation/fault-campaign.md

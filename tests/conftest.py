@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 # Debian package → the program that it brings; a pattern where that is not on the PATH (psql comes without a server).
+# "npm" stands for all that `make judges` brings with it.
 JUDGES = {
     "git": "git",
+    "npm": f"{Path(__file__).parent}/npm/node_modules/.package-lock.json",
     "openssh-client": "sftp",
     "openssl": "openssl",
     "pebble": "pebble",
@@ -49,3 +51,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI") == "true":
                 pytest.fail(message)
             pytest.skip(message)
+            if package == "npm":
+                message += ", then make judges"
