@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from functools import lru_cache
 
 from cryptography import x509
@@ -14,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.der import element, public_key_bytes
+from cmscert.pki.foreign import foreign
 
 EKU_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -50,7 +50,7 @@ PUBLIC_KEYS = (
     (ed448.Ed448PublicKey, "ed448"),
     (dsa.DSAPublicKey, "dsa"),
 )
-_BENT = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+BENT = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 EDWARDS_BITS = {"ed25519": 256, "ed448": 456}
 
 
@@ -80,8 +80,7 @@ def key_facts(key: PublicKey) -> tuple[str, int, str]:
 
 def certificate_facts(der: bytes) -> Certificate:
     """Read every fact of one DER certificate; raises ValueError with one sentence."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # serial 0 and other oddities of old CAs: facts here, no advice to a developer
+    with foreign():
         try:
             loaded = load(der)
         except (ValueError, TypeError, x509.InvalidVersion) as error:
@@ -90,7 +89,7 @@ def certificate_facts(der: bytes) -> Certificate:
             raise ValueError(message) from error
         try:
             return _facts(der, loaded)
-        except _BENT as error:
+        except BENT as error:
             raise ValueError(f"the certificate is damaged or not conforming to X.509: {_brief(error)}") from error
 
 

@@ -13,7 +13,6 @@ with those rules off looks at no EKU: the walk does.
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from cryptography.x509.oid import ExtensionOID
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import canonical_name, issued_by, preference
 from cmscert.pki.facts import load
+from cmscert.pki.foreign import foreign
 from cmscert.pki.judgement import Judgement
 
 Purpose = Literal["client", "server"]
@@ -171,8 +171,7 @@ def _cryptography(way: tuple[Certificate, ...], case: _Case, authorities: verifi
         ca_policy=authorities, ee_policy=verification.ExtensionPolicy.permit_all()
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd serial numbers are no advice to a developer
+        with foreign():
             policy.build_client_verifier().verify(leaf, others)
     except (verification.VerificationError, UnsupportedAlgorithm, ValueError, TypeError) as error:
         text = str(error).removeprefix("validation failed: ").removeprefix("candidates exhausted: ")

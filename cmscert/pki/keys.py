@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,6 +18,7 @@ from cmscert.errors import InputError
 from cmscert.pki.armour import Block, plain, refuse, scan
 from cmscert.pki.der import Shape, shape
 from cmscert.pki.facts import PublicKey, key_facts
+from cmscert.pki.foreign import foreign
 from cmscert.pki.rounds import check_rounds
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ NOT_A_KEY = {
     Shape.REQUEST: "a certificate request (CSR), not a private key",
     Shape.PUBLIC_KEY: "the public half only, not a private key",
 }
+_DEK_INFO = re.compile(rb"^DEK-Info:[ \t]*([A-Za-z0-9-]+)[ \t]*,?[ \t]*([^\s]*)", re.MULTILINE)
+_DIGITS = {b"AES": 32, b"DES": 16}
 BY_REFERENCE = "give the passphrase by reference: {env}, {file}, {command} or {keyring}"
 
 
@@ -152,12 +155,13 @@ def _load(
         raise refuse(
             file, "passphrase-missing", "the key is encrypted and needs a passphrase", line=line, hint=BY_REFERENCE
         )
+    if content is not None and _short_iv(form):
+        raise refuse(file, "damaged-key", "the DEK-Info line of the key is damaged", line=line, hint="export it again")
     if encrypted:
         check_rounds(form if content is None else content, file, line=line)
     load = load_der_private_key if content is None else load_pem_private_key
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old ciphers around a key: a file to read, no advice to a developer
+        with foreign():
             loaded = load(form, passphrase if encrypted else None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         loaded = None
@@ -169,6 +173,12 @@ def _load(
             file, "passphrase-wrong", "the passphrase does not open the key, or it is damaged", line=line, hint=hint
         )
     raise refuse(file, "damaged-key", "the private key is damaged or of a kind that is not supported", line=line)
+
+
+def _short_iv(lines: bytes) -> bool:
+    """Tell whether an old encrypted key lacks a part of what its cipher begins with: the library panics over that."""
+    found = _DEK_INFO.search(lines)
+    return found is not None and len(found[2]) != _DIGITS.get(found[1].partition(b"-")[0].upper(), len(found[2]))
 
 
 def _wrapped(loaded: object, file: str, line: int | None) -> PrivateKey:

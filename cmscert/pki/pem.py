@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import warnings
 from collections.abc import Iterable
 
 from cmscert.errors import Fault, InputError
 from cmscert.pki.armour import Block, plain, refuse, scan
 from cmscert.pki.certificate import Certificate, parse_certificate
 from cmscert.pki.der import Shape, element, shape
+from cmscert.pki.foreign import foreign
 
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
 CONTAINER_LABELS = frozenset({"PKCS7", "PKCS #7 SIGNED DATA", "CMS"})
@@ -114,8 +114,7 @@ def _from_pkcs7(content: bytes) -> tuple[Certificate, ...]:
     from cryptography.x509 import InvalidVersion
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # BER where DER was expected: Windows writes it, and it reads all the same
+        with foreign():
             loaded = pkcs7.load_der_pkcs7_certificates(content)
     except (ValueError, UnsupportedAlgorithm, InvalidVersion) as error:
         raise ValueError("the PKCS#7 container is damaged or holds no certificates") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,6 +11,7 @@ from cryptography.x509 import InvalidVersion
 
 from cmscert.pki.armour import refuse
 from cmscert.pki.certificate import Certificate, parse_certificate
+from cmscert.pki.foreign import foreign
 from cmscert.pki.rounds import check_rounds
 
 
@@ -49,8 +49,7 @@ def _facts(loaded: LoadedCertificate) -> Certificate:
 
 def _opened(content: bytes, passphrase: bytes | None) -> pkcs12.PKCS12KeyAndCertificates | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # RC2 and 3DES are what Windows writes: a file to read, no advice
+        with foreign():
             return pkcs12.load_pkcs12(content, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion):
         return None

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cmscert.pki.armour import plain, refuse, scan
 from cmscert.pki.der import Shape, shape
-from cmscert.pki.facts import PublicKey, key_facts
+from cmscert.pki.facts import BENT, PublicKey, key_facts
+from cmscert.pki.foreign import foreign
 from cmscert.pki.keys import PrivateKey
 from cmscert.pki.names import address_of, canonical, is_host
 from cmscert.pki.rules import Finding
@@ -159,10 +158,9 @@ def read_request(content: bytes, *, file: str) -> Request:
     elif shape(content) is not Shape.REQUEST:
         raise refuse(file, "no-request", "the file is neither PEM nor DER: no certificate request was found in it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # oddities of other people's requests are no advice to a developer
+        with foreign():
             return _facts(der)
-    except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm):
+    except (*BENT, x509.InvalidVersion):
         message = "the certificate request is damaged, or its key is of a kind that is not supported"
         raise refuse(file, "damaged-request", message, hint="fetch or make the request again") from None
 

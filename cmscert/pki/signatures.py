@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from cmscert.pki.facts import load, public_key
+from cmscert.pki.foreign import foreign
 
 EC_MIDDLE = 256
 EC_LARGE = 384
@@ -22,8 +21,7 @@ def signature_holds(child: bytes, issuer: bytes) -> bool:
     loaded = load(child)
     signature, signed = loaded.signature, loaded.tbs_certificate_bytes
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # weak hashes are a rule's business
+        with foreign():
             parameters, digest = loaded.signature_algorithm_parameters, loaded.signature_hash_algorithm
             if isinstance(key, rsa.RSAPublicKey):
                 if not isinstance(parameters, padding.PKCS1v15 | padding.PSS) or digest is None:

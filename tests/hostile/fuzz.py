@@ -3,20 +3,23 @@
     python tests/hostile/fuzz.py [-seconds=N | -runs=N] [-seed=N] [TARGET ...]
 
 A target takes bytes and may refuse them with an InputError only. Each runs in a process of its own, under atheris,
-with at most a second for an input and 200 MB above what the process has after its imports.
+with at most a second for an input and 200 MB above what the process has after its imports. What a target stumbles
+over is kept in $CMSCERT_FUZZ_FOUND/TARGET; under tests/hostile/corpus it becomes a test.
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +42,7 @@ PARTS = (
     "cmscert.pki.chain",
     "cmscert.pki.keys",
     "cmscert.pki.pem",
+    "cmscert.pki.request",
     "cmscert.transport.known_hosts",
     "cmscert.transport.shell",
 )
@@ -70,11 +74,18 @@ def _refusing() -> Iterator[None]:
     assert all(str(fault) for fault in refused.faults)
 
 
+def _folder(process: int) -> Path:
+    """Return where a process puts its files: in memory where the system has such a place."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of ours in it
+    return (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())) / f"cmscert-fuzz-{process}"
+
+
 def _place(name: str, content: bytes) -> Path:
-    """Put bytes into a file of this process, in memory where the system has such a place."""
-    roots = [root for root in ("/dev/shm", None) if root is None or os.access(root, os.W_OK)]  # noqa: S108 - a scratch file of ours
-    folder = Path(tempfile.gettempdir() if roots[0] is None else roots[0]) / f"cmscert-fuzz-{os.getpid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Put bytes into a file of this process."""
+    folder = _folder(os.getpid())
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / name
     path.write_bytes(content)
     return path
@@ -104,6 +115,11 @@ def _key(content: bytes) -> None:
     for passphrase in (None, b"lab"):
         with _refusing():
             _module("cmscert.pki.keys").read_key(content, file="f", passphrase=passphrase)
+
+
+def _request(content: bytes) -> None:
+    with _refusing():
+        _module("cmscert.pki.request").read_request(content, file="f")
 
 
 def _plan(content: bytes) -> None:
@@ -225,6 +241,18 @@ def _key_seeds() -> list[bytes]:
     return [key.private_bytes(*way) for way in ways] + _pkcs12_seeds()
 
 
+def _request_seeds() -> list[bytes]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    names = x509.SubjectAlternativeName([x509.DNSName("cms.example.com"), x509.RFC822Name("a@example.com")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "cms.example.com")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject).add_extension(names, critical=False)
+    made = builder.sign(_ca().key._loaded, SHA256())
+    return [made.public_bytes(Encoding.PEM), made.public_bytes(Encoding.DER)]
+
+
 def _plan_seeds() -> list[bytes]:
     golden = (ROOT / "tests/reports/golden/plan.json").read_bytes()
     empty = json.loads(golden) | {"steps": [], "drift": [], "notices": [], "refusals": [], "summary": {}}
@@ -288,6 +316,7 @@ TARGETS: dict[str, Target] = {
     "key": Target(
         run=_key, seeds=_key_seeds, words=("-----BEGIN ", "-----END ", "Proc-Type: 4,ENCRYPTED", "DEK-Info:")
     ),
+    "request": Target(run=_request, seeds=_request_seeds, words=("-----BEGIN ", "-----END ", "-----")),
     "plan": Target(run=_plan, seeds=_plan_seeds, words=(*JSON, '"kind"', '"action"', "../", "--")),
     "journal": Target(run=_journal, seeds=_journal_seeds, words=(*JSON, '"n"', '"sum"', '"event"', "\n")),
     "note": Target(run=_note, seeds=_note_seeds, words=JSON),
@@ -306,31 +335,33 @@ def corpus(name: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))] + TARGETS[name].seeds()
 
 
-def _fuzz(atheris: ModuleType, name: str, words: list[str]) -> None:
+def _kept(name: str, scratch: Path) -> Path:
+    return Path(os.environ.get("CMSCERT_FUZZ_FOUND", scratch)) / name
+
+
+def _fuzz(atheris: ModuleType, name: str, words: list[str], scratch: Path) -> None:
     """Fuzz one target in this process, which ends with it."""
-    with tempfile.TemporaryDirectory(prefix="cmscert-fuzz-") as scratch:
-        seeds, found = Path(scratch) / "seeds", Path(scratch) / "found"
-        seeds.mkdir()
-        found.mkdir()
-        for number, seed in enumerate(corpus(name)):
-            (seeds / str(number)).write_bytes(seed)
-        dictionary = Path(scratch) / "words"
-        shown = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in TARGETS[name].words)
-        dictionary.write_text("".join(f'"{word}"\n' for word in shown))
-        run = TARGETS[name].run
-        base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        kept = Path(os.environ.get("CMSCERT_FUZZ_FOUND", scratch))
-        options = [
-            f"-timeout={SECONDS_FOR_ONE}",
-            f"-rss_limit_mb={base + ABOVE_BASE_MB}",
-            f"-max_len={LARGEST}",
-            f"-artifact_prefix={kept}/{name}-",
-            "-verbosity=0",
-            "-print_final_stats=1",
-        ]
-        options += [f"-dict={dictionary}"] if TARGETS[name].words else []
-        atheris.Setup([sys.argv[0], *options, *words, str(found), str(seeds)], run)
-        atheris.Fuzz()
+    target = TARGETS[name]
+    seeds, found, dictionary = scratch / "seeds", scratch / "found", scratch / "words"
+    kept = _kept(name, scratch)
+    for folder in (seeds, found, kept):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(corpus(name)):
+        (seeds / str(number)).write_bytes(seed)
+    shown = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in target.words)
+    dictionary.write_text("".join(f'"{word}"\n' for word in shown))
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    options = [
+        f"-timeout={SECONDS_FOR_ONE}",
+        f"-rss_limit_mb={base + ABOVE_BASE_MB}",
+        f"-max_len={LARGEST}",
+        f"-artifact_prefix={kept}/",
+        "-verbosity=0",
+        "-print_final_stats=1",
+        *([f"-dict={dictionary}"] if target.words else []),
+    ]
+    atheris.Setup([sys.argv[0], *options, *words, str(found), str(seeds)], target.run)
+    atheris.Fuzz()
 
 
 def main(argv: list[str]) -> int:
@@ -345,14 +376,18 @@ def main(argv: list[str]) -> int:
             importlib.import_module(part)
     stumbled = []
     for name in names:
-        child = os.fork()
-        if child == 0:
-            sys.stderr.write(f"# {name}\n")
-            sys.stderr.flush()
-            _fuzz(atheris, name, options)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] != 0:
-            stumbled.append(name)
+        with tempfile.TemporaryDirectory(prefix="cmscert-fuzz-") as scratch:
+            child = os.fork()
+            if child == 0:
+                sys.stderr.write(f"# {name}\n")
+                sys.stderr.flush()
+                _fuzz(atheris, name, options, Path(scratch))
+                os._exit(0)
+            if os.waitpid(child, 0)[1] != 0:
+                stumbled.append(name)
+            with suppress(OSError):  # nothing was found, or was found and stays
+                _kept(name, Path(scratch)).rmdir()
+        shutil.rmtree(_folder(child), ignore_errors=True)
     if stumbled:
         sys.stderr.write(f"stumbled: {', '.join(stumbled)}\n")
     return 1 if stumbled else 0
