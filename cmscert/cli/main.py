@@ -33,6 +33,9 @@ COMMANDS = (
     "demo",
 )
 
+COMPLETE = "_CMSCERT_COMPLETE"
+"""The variable by which shells ask: ``bash_source`` for the script, ``bash_complete`` for words; zsh, fish likewise."""
+
 HELP = """Plan and apply the certificates of Cisco Meeting Server fleets.
 
 An inventory says which certificate every service must hold. cmscert reads what is there, says what differs, and puts
@@ -105,6 +108,11 @@ def _reader_gone() -> int:
 
 
 def run() -> None:
-    """Run the command line of this process, which leaves no core dump."""
+    """Run the command line of this process, which leaves no core dump; or complete one for a shell."""
+    asked = os.environ.get(COMPLETE)
+    if asked is not None:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(cmscert, {}, "cmscert", COMPLETE, asked))
     leave_no_core()
     sys.exit(main())
