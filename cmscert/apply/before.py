@@ -6,7 +6,6 @@ on a server now.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,13 @@ from typing import cast
 from cmscert.apply.disk import open_regular
 from cmscert.apply.journal import OBSERVED_FILE
 from cmscert.errors import Fault, InputError
+from cmscert.files import parse_json
 from cmscert.model.database import DatabaseState
 from cmscert.model.observed import Binding, ObservedServer, ServiceState, StoredFile
 from cmscert.model.readings import Known, Reading, Unread
 
 FORMAT = "cmscert.observed/1"
-LARGEST = 64 << 20
+LARGEST = 32 << 20
 """Bytes; a thousand servers take a tenth of that."""
 
 Values = Mapping[str, object]
@@ -153,7 +153,7 @@ class _BentError(ValueError):
 def _servers(content: bytes) -> Values:
     if len(content) > LARGEST:
         raise _BentError("it is larger than any of its kind")
-    document = _mapping(json.loads(content))
+    document = _mapping(parse_json(content))
     if document.get("format") != FORMAT:
         raise _BentError(f"its format is not {FORMAT}")
     return _mapping(document["servers"])

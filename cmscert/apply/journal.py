@@ -23,6 +23,7 @@ from typing import Literal, Self
 from cmscert.apply.disk import make_folders, open_regular, sync_folder
 from cmscert.apply.events import from_json, to_json
 from cmscert.errors import Fault, InputError, JournalError
+from cmscert.files import parse_json
 from cmscert.model.events import Event
 
 PLAN_FILE = "plan.json"
@@ -223,7 +224,7 @@ def _parse(number: int, line: bytes) -> tuple[_Part, dict[str, object]]:
     part: _Part = "header" if number == 0 else "event"
     if not line.endswith(b"\n"):
         raise ValueError("it has no end")
-    whole = json.loads(line)
+    whole = parse_json(line)
     if not isinstance(whole, dict) or set(whole) != {"n", "sum", part} or whole["n"] != number:
         raise ValueError("it is not the line that belongs here")
     values = whole[part]

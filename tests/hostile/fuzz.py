@@ -33,8 +33,11 @@ LARGEST = 20_000
 PARTS = (
     "cmscert.app.plan_file",
     "cmscert.apply.journal",
+    "cmscert.apply.before",
+    "cmscert.apply.lock",
     "cmscert.apply.memory",
     "cmscert.inventory.load",
+    "cmscert.issue.index",
     "cmscert.mmp.database_status",
     "cmscert.mmp.replies",
     "cmscert.mmp.screens",
@@ -137,6 +140,32 @@ def _journal(content: bytes) -> None:
     for each in (content, b"".join(lines)):
         with _refusing():
             journal.read_journal(_place("journal.jsonl", each))
+
+
+def _observed(content: bytes) -> None:
+    path = _place("observed.json", content)
+    with _refusing():
+        _module("cmscert.apply.before").read_observed(path.parent)
+
+
+def _lock(content: bytes) -> None:
+    path = _place("toy.json", content)
+    (path.parent / "locks").mkdir(exist_ok=True)
+    path.replace(path.parent / "locks" / path.name)
+    _module("cmscert.apply.lock").read_record(path.parent, "toy")
+
+
+def _store(content: bytes) -> None:
+    """The material store's index, as it stands and with the right digest; its readers raise ValueError."""
+    index = _module("cmscert.issue.index")
+    contents = [content]
+    with suppress(ValueError, RecursionError):
+        document = json.loads(content)
+        contents.append(index._sealed(document.get("content", document) if isinstance(document, dict) else document))
+    for each in contents:
+        for read in (index.read_index, index.read_issuer):
+            with suppress(ValueError):
+                read(each, "toy")
 
 
 def _note(content: bytes) -> None:
@@ -273,6 +302,32 @@ def _journal_seeds() -> list[bytes]:
     return [b"".join(lines), b"\n".join(json.dumps(value).encode() for value in values)]
 
 
+def _observed_seeds() -> list[bytes]:
+    files = {"a.crt": {"sha256": "ab" * 32, "certificates": []}}
+    shown = {
+        "enabled": True,
+        "bindings": {"webadmin": {"key": "a.key", "certificate": "a.crt", "bundle": None, "tag": None}},
+        "untold": [],
+    }
+    server = {"release": "3.9", "services": {"webadmin": shown}, "files": ["a.crt"], "contents": files, "served": {}}
+    return [json.dumps({"format": "cmscert.observed/1", "fleet": "toy", "servers": {"core1": server}}).encode()]
+
+
+def _lock_seeds() -> list[bytes]:
+    lock = {"format": "cmscert.lock/1", "fleet": "toy", "owner": "me", "machine": "laptop", "pid": 7, "run": "r"}
+    lock |= {"since": "2026-11-23T12:00:00+00:00", "command": "apply", "left": ["q"], "ended": False}
+    return [json.dumps(lock).encode()]
+
+
+def _store_seeds() -> list[bytes]:
+    index = _module("cmscert.issue.index")
+    record = index.IssuerRecord(spki="ab" * 32, chain="cd" * 32, facts={"account": "https://ca.example.com/1"})
+    return [
+        index.write_index("toy", {None: index.Record(), "core1": index.Record()}),
+        index.write_issuer("toy", record),
+    ]
+
+
 def _note_seeds() -> list[bytes]:
     note = {"format": "cmscert.database/1", "fleet": "toy", "database": "main", "server": "core1", "status": "Enabled"}
     return [json.dumps(note | {"at": "2026-11-23T12:00:00+00:00"}).encode()]
@@ -319,6 +374,9 @@ TARGETS: dict[str, Target] = {
     "request": Target(run=_request, seeds=_request_seeds, words=("-----BEGIN ", "-----END ", "-----")),
     "plan": Target(run=_plan, seeds=_plan_seeds, words=(*JSON, '"kind"', '"action"', "../", "--")),
     "journal": Target(run=_journal, seeds=_journal_seeds, words=(*JSON, '"n"', '"sum"', '"event"', "\n")),
+    "observed": Target(run=_observed, seeds=_observed_seeds, words=JSON),
+    "lock": Target(run=_lock, seeds=_lock_seeds, words=JSON),
+    "store": Target(run=_store, seeds=_store_seeds, words=JSON),
     "note": Target(run=_note, seeds=_note_seeds, words=JSON),
     "known_hosts": Target(run=_known_hosts, seeds=_known_hosts_seeds, words=("|1|", "@revoked ", "*", "!", "[", "]:")),
     "marker": Target(run=_marker, seeds=_marker_seeds, words=JSON),

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from cmscert.app.plan_file import MOST_KEYS, MOST_VALUES, read_plan
+from cmscert.apply.before import read_observed
+from cmscert.apply.journal import read_journal
 from cmscert.errors import InputError
+from cmscert.files import MOST_VALUES as MOST_JSON
 from cmscert.inventory.document import MAX_NODES
 from cmscert.inventory.load import read_outline
 from cmscert.transport.known_hosts import LARGEST, load_known_hosts
@@ -73,6 +76,18 @@ def test_a_costly_inventory(tmp_path: Path, name: str) -> None:
     assert said in str(caught.value)
     assert len(caught.value.faults) <= 1_001
     assert time.process_time() - began < 4
+
+
+def test_costly_files_beside_a_journal(tmp_path: Path) -> None:
+    """A journal's line and what was observed before a run are refused before their values are made."""
+    lists = b"[" + b"[]," * MOST_JSON + b"[]]"
+    (tmp_path / "observed.json").write_bytes(lists)
+    (tmp_path / "journal.jsonl").write_bytes(lists + b"\n{}\n")
+    for read in (lambda: read_observed(tmp_path), lambda: read_journal(tmp_path / "journal.jsonl")):
+        began = time.process_time()
+        with pytest.raises(InputError, match="more values than any of its kind"):
+            read()
+        assert time.process_time() - began < 1
 
 
 def test_known_hosts_without_end(tmp_path: Path) -> None:

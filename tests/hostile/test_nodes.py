@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import re
 import subprocess
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import click
 import pytest
 from asyncssh.packet import Byte, String, UInt32
 
+from cmscert.cli import main as console
 from cmscert.errors import StoreRefused
 from cmscert.model.login import Login
 from cmscert.model.secret import Secret
@@ -436,6 +439,41 @@ def test_a_server_is_told_its_own_password_only(ground: Ground) -> None:
     assert set(second.passwords) == {"Canary-of-b-81d3f0"}
     assert first.typed
     assert first.opened == []  # nor can it come back over the connection: an agent's channel, a window's, a port's
+
+
+def _formats() -> list[tuple[str, str]]:
+    """Every form of every command that reads servers."""
+    found = []
+    for name in ("plan", "drift", "status"):
+        command = console.cmscert.get_command(click.Context(console.cmscert), name)
+        assert command is not None
+        form = next(each for each in command.params if "--format" in each.opts)
+        assert isinstance(form.type, click.Choice)
+        found += [(name, str(choice)) for choice in form.type.choices]
+    return found
+
+
+def test_reports_of_every_form_draw_and_run_nothing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text, JSON, Markdown, HTML and the rest: a subject, a file name or an answer stays text in each of them."""
+    name = "\x1b[2J\u202e<script>alert(1)</script>|a\n# b"
+    subject = ThrowAwayCa.root(name)
+    content = subject.issue("a.example.com").certificate_pem + subject.certificate_pem
+    size = len(content)
+    ground.add("a", Malice(answer=_screens, names=_nasty_names, read=lambda at, _size: content[at:], size=size))
+    ground.add("b", Malice(answer=_screens, names=_nasty_names, error=NASTY + b"<script>alert(2)</script>"))
+    for variable, word in ground.passwords.items():
+        monkeypatch.setenv(variable, word)
+    shown = ""
+    for word, form in _formats():
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = console.main([word, str(ground.inventory), "--format", form])
+        assert code in (0, 4, 5, 6), err.getvalue()
+        assert obeyed(out.getvalue() + err.getvalue()) == [], (word, form)
+        if form in ("html", "markdown", "junit"):
+            assert "<script>alert" not in out.getvalue(), (word, form)
+        shown += out.getvalue()
+    assert "alert(1)" in shown
 
 
 async def test_names_that_no_file_of_ours_has_are_not_kept() -> None:
