@@ -13,6 +13,7 @@ import pytest
 # Debian package → the program that it brings; a pattern where that is not on the PATH (psql comes without a server).
 # "npm" stands for all that `make judges` brings with it.
 JUDGES = {
+    "chromium": "chromium",
     "git": "git",
     "npm": f"{Path(__file__).parent}/npm/node_modules/.package-lock.json",
     "openssh-client": "sftp",

@@ -28,11 +28,11 @@ each("table.sorts", (table) => {
   });
 });
 
-each("form.tools", (form) => {
-  const rows = [...document.getElementById(form.dataset.for).tBodies[0].rows];
+each("search.tools", (tools) => {
+  const rows = [...document.getElementById(tools.dataset.for).tBodies[0].rows];
   const found = rows.map((row) => `${row.textContent} ${row.dataset.find || ""}`.toLowerCase());
-  const [search, loud] = form.querySelectorAll("input");
-  const told = form.querySelector("[role=status]");
+  const [search, loud] = tools.querySelectorAll("input");
+  const told = tools.querySelector("[role=status]");
   const show = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
@@ -42,9 +42,8 @@ each("form.tools", (form) => {
     });
     told.textContent = count === rows.length ? `${count} rows` : `${count} of ${rows.length} rows`;
   };
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", show);
-  form.hidden = false;
+  tools.addEventListener("input", show);
+  tools.hidden = false;
   show();
 });
 
