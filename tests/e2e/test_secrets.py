@@ -396,6 +396,31 @@ def test_private_folders(hunt: Hunt) -> None:
     assert set(modes.values()) == {0}
 
 
+@pytest.mark.slow
+def test_no_secret_of_a_database(bench: MakeBench, cli: Cli) -> None:
+    """A cluster that is rebuilt, with backups fetched: its keys and logins stand nowhere but in the backups."""
+
+    def mark(specs: dict[str, Any]) -> None:
+        for spec in specs.values():
+            spec.password = PASSWORD
+
+    made = bench("cluster.yaml", "aged", databases=True, change=mark)
+    canaries = word_marks("login's password", PASSWORD)
+    for path in (made.folder / "pki").glob("*.key"):
+        canaries |= key_marks(path.name, path.read_bytes())
+    hunt = Hunt(made, cli, canaries)
+    hunt.run("plan", made.inventory, "-v", "--format", "json")
+    hunt.run("apply", made.inventory, "--yes", "-v", "--log-format", "json", "--allow", "database-rebuild", code=0)
+    hunt.run("status", made.inventory, "-v")
+    hunt.run("runs", "show", newest(hunt), *STATE(hunt), "-v")
+
+    backups = [path for path in made.folder.rglob("backups/*/*") if path.is_file()]
+    assert backups
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in backups)
+    assert any(b"database cluster" in text for place, text in hunt.files() if "journal.jsonl" in place)
+    assert hunt.hits() == []
+
+
 @pytest.mark.judge("procps")
 def test_no_secret_in_the_process_list(hunt: Hunt, program: Callable[..., Any], tmp_path: Path) -> None:
     """While it runs, asks for a password by a command, and is interrupted: no process shows a secret.
