@@ -27,10 +27,13 @@ JUDGES = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep temporary files of the program, and its reports about bugs, in pytest's own folder."""
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    with pytest.MonkeyPatch.context() as changed:
+def _temporary_files() -> Iterator[None]:
+    """Keep temporary files of the program, and its reports about bugs, in one folder that is removed in the end.
+
+    Not in pytest's own: other users may not enter that, and a few tests are about them.
+    """
+    with pytest.MonkeyPatch.context() as changed, tempfile.TemporaryDirectory(prefix="cmscert-tests-") as folder:
+        Path(folder).chmod(0o755)
         changed.setenv("TMPDIR", folder)
         changed.setattr(tempfile, "tempdir", folder)
         yield
@@ -49,8 +52,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         package = str(mark.args[0])
         if not is_there(JUDGES[package]):
             message = f"needs the Debian package {package}: apt-get install {package}"
+            if package == "npm":
+                message += ", then make judges"
             if os.environ.get("CI") == "true":
                 pytest.fail(message)
             pytest.skip(message)
-            if package == "npm":
-                message += ", then make judges"
