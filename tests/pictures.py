@@ -1,14 +1,17 @@
 """Draws the pictures of the documentation from what the commands print: ``make pictures``.
 
 A lab is started for `inventories/cluster.yaml`, the plan for two of its servers is printed on a terminal of 80 columns,
-and its colours are turned into SVG. Keys of the lab are new each time, so hashes and dates differ; the rest does not.
+and its colours are turned into SVG. Pages for people are photographed in headless Chromium, where that and the tools
+from npm are there. Keys of the lab are new each time, so hashes and dates differ; the rest does not.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -93,6 +96,45 @@ def _moved(found: re.Match[str]) -> str:
     return f'{found["before"]}x="{x:.1f}" y="{found["y"]}" textLength="{length:.1f}"{found["after"]}'
 
 
+SHOTS = (
+    {"page": "status.html", "picture": "report-status.png", "width": 1060, "height": 900, "dark": False},
+    {"page": "plan.html", "picture": "report-plan.png", "width": 1060, "height": 760, "dark": True, "at": "steps"},
+    {"page": "run.html", "picture": "report-run.png", "width": 1060, "height": 760, "dark": False},
+)
+"""What is photographed; ``at``: the section that is shown."""
+
+
+def photograph() -> list[str]:
+    """Take pictures of the pages of a lab; return their names, none where there is no browser."""
+    browser = shutil.which("chromium")
+    if browser is None or not (ROOT / "tests" / "npm" / "node_modules" / "playwright-core").is_dir():
+        sys.stderr.write("no pictures of pages: they need Chromium, and make judges\n")
+        return []
+    environment = {**os.environ, "CMS_PASSWORD": "lab", "LOGNAME": "operator"}
+    with tempfile.TemporaryDirectory(prefix="cmscert-pictures-") as name, laboratory(Path(name)) as inventory:
+        draw_pages(inventory, Path(name), environment)
+        shots = [
+            {**shot, "page": f"{name}/{shot['page']}", "picture": str(FOLDER / str(shot["picture"]))} for shot in SHOTS
+        ]
+        asked = json.dumps({"browser": browser, "shots": shots})
+        script = str(ROOT / "tests" / "browser" / "shoot.mjs")
+        subprocess.run(["node", script], input=asked, encoding="utf-8", check=True)
+    return [str(shot["picture"]) for shot in SHOTS]
+
+
+def draw_pages(inventory: Path, folder: Path, environment: dict[str, str]) -> None:
+    """Write the pages of a lab: as it is, what a plan makes of it, and what a run has done to two of its servers."""
+    for words in (
+        ("status", inventory, "--format", "html", "--output", folder / "status.html"),
+        ("plan", inventory, "--format", "html", "--output", folder / "plan.html"),
+        ("apply", inventory, *SHOWN, "--yes", "--output", folder / "run.txt", "--allow", "last-call-bridge"),
+        ("runs", "show", "last", "--inventory", inventory, "--format", "html", "--output", folder / "run.html"),
+    ):
+        done = subprocess.run([*program(), *map(str, words)], env=environment, capture_output=True, check=False)
+        if done.returncode not in {0, 4}:
+            sys.exit(f"{words[0]} ended with {done.returncode}:\n{done.stderr.decode()}")
+
+
 def plan_of_the_lab() -> str:
     """Return what `cmscert plan` prints on a terminal."""
     with tempfile.TemporaryDirectory(prefix="cmscert-pictures-") as folder, laboratory(Path(folder)) as inventory:
@@ -139,7 +181,8 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     picture = draw(plan_of_the_lab(), f"cmscert plan cluster.yaml {' '.join(SHOWN)}", name="plan")
     (FOLDER / "plan.svg").write_text(picture, encoding="utf-8")
-    sys.stdout.write("docs/pictures/plan.svg\n")
+    for name in ("plan.svg", *photograph()):
+        sys.stdout.write(f"docs/pictures/{name}\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+LARGEST = 200_000
 TEXT = "{http://www.w3.org/2000/svg}text"
 
 
@@ -43,3 +44,16 @@ def test_the_plan_is_what_the_command_prints(
 
     message = "docs/pictures/plan.svg is old: make pictures"
     assert mask(_text(kept, pictures.CELL)) == mask(_text(drawn, pictures.CELL)), message
+
+
+def test_photographs_are_small_and_shown(root: Path) -> None:
+    """Each picture of a page is smaller than 200 kB, is one that `make pictures` takes, and stands on a page."""
+    text = "".join(page.read_text(encoding="utf-8") for page in (root / "docs").rglob("*.md"))
+    taken = (root / "tests" / "pictures.py").read_text(encoding="utf-8")
+    found = sorted((root / "docs" / "pictures").glob("*.png"))
+
+    assert found
+    for picture in found:
+        assert picture.stat().st_size < LARGEST, picture.name
+        assert f'"{picture.name}"' in taken
+        assert f"pictures/{picture.name})" in text

@@ -72,10 +72,13 @@ class Detail:
         """Whole days that it still has; negative when it is over."""
         return (self.certificate.not_after - now) // DAY
 
+    def gone(self, now: datetime) -> bool:
+        """Whether it has expired; the very moment counts."""
+        return self.certificate.not_after <= now
+
     def tone(self, now: datetime) -> str:
         """Colour of its end, which is also told in words."""
-        days = self.days(now)
-        return "bad" if days < 0 else "warn" if days < SOON_DAYS else "plain"
+        return "bad" if self.gone(now) else "warn" if self.days(now) < SOON_DAYS else "plain"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -180,7 +180,7 @@ def _mark(
 
 def _judged(shown: tuple[Detail, ...], found: list[Drift], now: datetime) -> Mark | None:
     """Say what findings and dates make of a slot; None where they say nothing."""
-    if any(each.days(now) < 0 for each in shown):
+    if any(each.gone(now) for each in shown):
         return EXPIRED
     loud = [drift for drift in found if drift.ignored is None]
     if any(drift.reason != "expires-soon" for drift in loud):

@@ -102,11 +102,11 @@ def timeline_of(details: Iterable[Detail], now: datetime) -> Timeline:
 
 
 def _told(shown: list[Detail], now: datetime) -> str:
-    gone = sum(each.certificate.not_after < now for each in shown)
+    gone = sum(each.gone(now) for each in shown)
     words = f"{counted(len(shown), 'certificate')} by the month of their end, {gone} of them expired."
     if not shown:
         return "No certificate was read."
-    coming = [each.certificate.not_after for each in shown if each.certificate.not_after >= now]
+    coming = [each.certificate.not_after for each in shown if not each.gone(now)]
     return words + (f" The next ends on {min(coming):%Y-%m-%d}." if coming else "")
 
 
@@ -159,7 +159,7 @@ def _column(at: datetime, held: list[Detail], scale: _Scale, now: datetime, most
         authorities=authorities,
         leaf=(round(base - low, 1), low),
         ca=(round(base - low - high, 1), high),
-        gone=all(each.certificate.not_after < now for each in held),
+        gone=all(each.gone(now) for each in held),
     )
 
 

@@ -11,7 +11,8 @@ function sortBy(table, column, button) {
   const compare = (left, right) => {
     const [a, b] = [key(left), key(right)];
     if (!a || !b) return a ? -1 : b ? 1 : 0;
-    const order = number ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true });
+    const apart = number ? Number(a) - Number(b) : NaN;
+    const order = Number.isNaN(apart) ? a.localeCompare(b, "en", { numeric: true }) : apart;
     return upwards ? order : -order;
   };
   const body = table.tBodies[0];
