@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 
 Cli = Callable[..., Any]
 MakeRig = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_command_draws_its_page(cli: Cli, rig: MakeRig, tmp_path: Path) -> None:
@@ -60,3 +64,13 @@ def test_what_was_before_a_run_may_be_lost(cli: Cli, rig: MakeRig) -> None:
 
     assert shown.code == 0
     assert "not known" in shown.out
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_what_pages_are_made_of(tmp_path: Path) -> None:
+    """Templates, script and style are installed with the program."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = {Path(name).name for name in zipfile.ZipFile(wheel).namelist()}
+
+    assert {each.name for each in (ROOT / "cmscert" / "reports" / "html" / "templates").iterdir()} <= inside
