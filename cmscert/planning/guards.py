@@ -23,6 +23,8 @@ from cmscert.planning.trust import is_running, refused
 from cmscert.planning.words import day, name_of
 
 LARGEST_SKEW = timedelta(minutes=5)
+GRAIN = timedelta(seconds=5)
+"""A node's clock is read in whole seconds, and more than that passes before anything is bound."""
 
 
 def unread_server(case: Case) -> Iterator[Refusal]:
@@ -161,7 +163,7 @@ def not_yet_valid(case: Case) -> Iterator[Refusal]:
     for sight, wanted, _ in rotations(case):
         skew = sight.observed.clock_skew
         there = case.moment + timedelta(seconds=skew.value if isinstance(skew, Known) else 0)
-        if wanted.material.leaf.not_before > there:
+        if wanted.material.leaf.not_before > there + GRAIN:
             yield Refusal(
                 guard="not-yet-valid",
                 server=sight.name,

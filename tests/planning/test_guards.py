@@ -116,6 +116,7 @@ ROTATIONS: dict[str, tuple[dict[str, object], dict[str, object], list[str]]] = {
     "no serverAuth": ({"eku": BOTH}, {"eku": CLIENT}, ["eku-lost"]),
     "no extension before": ({"eku": None}, {"eku": SERVER}, []),
     "no extension after": ({"eku": BOTH}, {"eku": None}, []),
+    "issued this very second": ({}, {"not_before": MOMENT + timedelta(seconds=4)}, []),
     "not valid yet": ({}, {"not_before": MOMENT + timedelta(days=1)}, ["not-yet-valid"]),
 }
 
