@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= auto
 SECONDS ?= 60
 
-.PHONY: help demo test fast campaign lint types contracts unit docs-examples fuzz schemas reference pictures docs judges lock format clean
+.PHONY: help demo test fast campaign bench lint types contracts unit docs-examples fuzz schemas reference pictures docs judges lock format clean
 
 help:
 	@echo "make demo     the whole story on simulated servers, under a minute"
@@ -14,6 +14,7 @@ help:
 	@echo "make fast     what a change needs every few minutes (under 20 s)"
 	@echo "make fuzz     fuzz every reader of foreign bytes for a minute each (SECONDS=60)"
 	@echo "make campaign 20,000 cases of things that break; writes docs/explanation/fault-campaign.md"
+	@echo "make bench    measure against references in the same run (BENCHES='plan-*'); writes docs/explanation/speed.md"
 	@echo "make schemas  rewrite schemas/ from the code"
 	@echo "make reference rewrite the pages of docs/reference that come from the code"
 	@echo "make pictures rewrite the pictures in docs/ from real output"
@@ -39,6 +40,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases tests/bench
 
 contracts: $(STAMP)
 	$(BIN)/lint-imports
@@ -66,6 +68,9 @@ fuzz: $(STAMP)
 
 campaign: $(STAMP)
 	$(BIN)/python -m cmscert.testing.service_campaign --cases 20000 --write docs/explanation/fault-campaign.md
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench --write docs/explanation/speed.md $(BENCHES)
 
 schemas: $(STAMP)
 	$(BIN)/cmscert schema --write schemas
