@@ -6,215 +6,92 @@ from typing import get_args
 
 from cmscert.model.database import CommandState, MemberRole
 from cmscert.model.events import Outcome
-from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.model.results import RenewState
 from cmscert.reports.adopt_text import ADOPT_FORMAT
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
 from cmscert.reports.locks import LOCKS_FORMAT
 from cmscert.reports.plan_document import Document
+from cmscert.reports.plan_schema import DRIFT, FAULT, PLAN
 from cmscert.reports.renewal import RENEW_FORMAT
 from cmscert.reports.runs_document import RUNS_FORMAT
+from cmscert.reports.shapes import (
+    COUNT,
+    DIGEST,
+    FLAG,
+    MAYBE,
+    MOMENT,
+    NOTICES,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    UNREAD,
+    either,
+    kind_of,
+    one_of,
+    record,
+    several,
+)
 from cmscert.reports.store_text import STORE_FORMAT
 from cmscert.reports.story import State
 
-TEXT: Document = {"type": "string"}
-COUNT: Document = {"type": "integer", "minimum": 0}
-NUMBER: Document = {"type": "integer"}
-FLAG: Document = {"type": "boolean"}
-MOMENT: Document = {"type": "string", "format": "date-time", "description": "ISO 8601 in UTC, ends in Z"}
-DIGEST: Document = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-
-
-def _either(schema: Document) -> Document:
-    """Let null stand for what is not there."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _several(schema: Document) -> Document:
-    return {"type": "array", "items": schema}
-
-
-def _one_of(*values: str) -> Document:
-    return {"enum": list(values)}
-
-
-def _by_name(schema: Document) -> Document:
-    return {"type": "object", "additionalProperties": schema}
-
-
-def _record(**fields: Document) -> Document:
-    """Make an object that has all these keys and no other."""
-    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-
-
-def _kind(kind: str, /, **fields: Document) -> Document:
-    return _record(**fields, kind={"const": kind})
-
-
-TEXTS = _several(TEXT)
-MAYBE = _either(TEXT)
-UNREAD = _several(_record(server=TEXT, why=TEXT))
-NOTICES = _several(_record(message=TEXT, server=MAYBE, slot=MAYBE, reason=TEXT))
-SEVERITY = _one_of("error", "warning", "notice")
-DRIFT = _record(
-    server=TEXT,
-    slot=MAYBE,
-    reason=TEXT,
-    wanted=TEXT,
-    found=TEXT,
-    severity=SEVERITY,
-    plannable=FLAG,
-    ignored=MAYBE,
-)
-FAULT = _record(
-    message=TEXT,
-    file=MAYBE,
-    line=_either(COUNT),
-    column=_either(COUNT),
-    path=MAYBE,
-    reason=TEXT,
-    severity=_one_of("error", "warning"),
-)
-
-BINDING = _record(slot=TEXT, key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAYBE)
-RESTORE = _kind("restore", file=TEXT, saved_as=TEXT)
-REBIND = _kind("bind", service=TEXT, bindings=_several(BINDING), stopped=FLAG, restores=_several(RESTORE))
-RESTART = _kind("restart", service=TEXT, restores=_several(RESTORE), tags=TEXTS)
-DATABASE_FILES = _record(
-    server_key=MAYBE, server_certificate=MAYBE, client_key=MAYBE, client_certificate=MAYBE, ca=MAYBE
-)
-ACTIONS: tuple[Document, ...] = (
-    _kind("put", file=TEXT, content=TEXT, role=_one_of("certificate", "key", "bundle"), overwrites=FLAG),
-    _kind("save", file=TEXT, saved_as=TEXT),
-    RESTORE,
-    _kind("check", key=TEXT, certificate=TEXT, bundle=MAYBE),
-    REBIND,
-    RESTART,
-    _kind("remove", files=TEXTS),
-    _kind("gate", opens=_one_of("services", "removal")),
-    _kind(
-        "db-mint",
-        ca=TEXT,
-        ca_common_name=TEXT,
-        server=TEXT,
-        server_common_name=TEXT,
-        server_sans=TEXTS,
-        client=TEXT,
-        client_common_name=TEXT,
-    ),
-    _kind("copy", file=TEXT, source=TEXT),
-    _kind("db-backup", name=TEXT),
-    _kind("db-primary", database=TEXT, server=TEXT),
-    _kind("db-remove"),
-    _kind("db-certs", files=DATABASE_FILES, interface=TEXT),
-    _kind("db-initialize"),
-    _kind("db-join", primary=TEXT),
-    _kind("db-connect", primary=TEXT),
-    _kind("db-clear-error"),
-    _kind("db-upgrade-schema"),
-    _kind("db-prove", database=TEXT, members=TEXTS),
-)
-KINDS = [action.__dataclass_fields__["kind"].default for action in get_args(Action)]
-STEP = _record(
-    id=TEXT,
-    server=TEXT,
-    slot=MAYBE,
-    kind=_one_of(*KINDS),
-    commands=TEXTS,
-    because=TEXTS,
-    after=TEXTS,
-    impact=_either(_record(service=TEXT, notices=TEXT, seconds=COUNT)),
-    undo=_either(_record(commands=TEXTS, action={"oneOf": [REBIND, RESTART, RESTORE]})),
-    action={"oneOf": list(ACTIONS)},
-)
-PLAN = _record(
-    format={"const": PLAN_FORMAT},
-    made_at=MOMENT,
-    tool_version=TEXT,
-    fleet=TEXT,
-    inventory_sha256=TEXT,
-    select=TEXTS,
-    rolls_back=MAYBE,
-    basis=_by_name(TEXT),
-    basis_parts=_by_name(_by_name(TEXT)),
-    releases=_by_name(TEXT),
-    complete=FLAG,
-    unread=UNREAD,
-    drift=_several(DRIFT),
-    steps=_several(STEP),
-    refusals=_several(_record(guard=TEXT, message=TEXT, server=MAYBE, liftable=FLAG)),
-    notices=NOTICES,
-    summary=_record(
-        differences=COUNT,
-        ignored=COUNT,
-        servers=COUNT,
-        steps=COUNT,
-        disturbing=COUNT,
-        seconds=COUNT,
-        refusals=COUNT,
-        unread=COUNT,
-    ),
-)
-SUMMARY = _record(**dict.fromkeys(get_args(Outcome), COUNT))
+SUMMARY = record(**dict.fromkeys(get_args(Outcome), COUNT))
 ENDINGS = ("applied", "rolled-back", "neither", "interrupted", "refused", "running", "unfinished")
 WHO: dict[str, Document] = {
-    "state": _one_of(*get_args(State)),
+    "state": one_of(*get_args(State)),
     "command": MAYBE,
     "rolls_back": MAYBE,
     "settled": MAYBE,
-    "started": _either(MOMENT),
-    "ended": _either(MOMENT),
+    "started": either(MOMENT),
+    "ended": either(MOMENT),
     "user": MAYBE,
     "machine": MAYBE,
-    "pid": _either(NUMBER),
+    "pid": either(NUMBER),
     "tool_version": MAYBE,
     "inventory": MAYBE,
     "inventory_path": MAYBE,
-    "revision": _either(_record(commit=TEXT, dirty=FLAG)),
+    "revision": either(record(commit=TEXT, dirty=FLAG)),
     "select": TEXTS,
     "allow": TEXTS,
     "torn": FLAG,
-    "fault": _either(FAULT),
+    "fault": either(FAULT),
 }
-BY_HAND = _several(_record(server=TEXT, commands=TEXTS))
-HANDS = _several({"type": "array", "prefixItems": [TEXT, TEXTS], "items": False, "minItems": 2})
+BY_HAND = several(record(server=TEXT, commands=TEXTS))
+HANDS = several({"type": "array", "prefixItems": [TEXT, TEXTS], "items": False, "minItems": 2})
 SECONDS: Document = {"type": "number", "minimum": 0}
-EVENTS = _several(
+EVENTS = several(
     {
         "oneOf": [
-            _kind("run-started", at=MOMENT, run=TEXT, fleet=TEXT, steps=COUNT),
-            _kind("step-started", at=MOMENT, step=TEXT, server=TEXT, what=TEXT, undoing=FLAG),
-            _kind("command-sent", at=MOMENT, step=TEXT, server=TEXT, typed=TEXT),
-            _kind("reply-received", at=MOMENT, step=TEXT, server=TEXT, typed=TEXT, shown=TEXT, seconds=SECONDS),
-            _kind("asked", at=MOMENT, server=TEXT, typed=TEXT, shown=TEXT, seconds=SECONDS),
-            _kind("step-ended", at=MOMENT, step=TEXT, server=TEXT, outcome=_one_of(*get_args(Outcome)), why=MAYBE),
-            _kind("run-ended", at=MOMENT, run=TEXT, result=_one_of(*ENDINGS[:5]), why=MAYBE, by_hand=HANDS),
+            kind_of("run-started", at=MOMENT, run=TEXT, fleet=TEXT, steps=COUNT),
+            kind_of("step-started", at=MOMENT, step=TEXT, server=TEXT, what=TEXT, undoing=FLAG),
+            kind_of("command-sent", at=MOMENT, step=TEXT, server=TEXT, typed=TEXT),
+            kind_of("reply-received", at=MOMENT, step=TEXT, server=TEXT, typed=TEXT, shown=TEXT, seconds=SECONDS),
+            kind_of("asked", at=MOMENT, server=TEXT, typed=TEXT, shown=TEXT, seconds=SECONDS),
+            kind_of("step-ended", at=MOMENT, step=TEXT, server=TEXT, outcome=one_of(*get_args(Outcome)), why=MAYBE),
+            kind_of("run-ended", at=MOMENT, run=TEXT, result=one_of(*ENDINGS[:5]), why=MAYBE, by_hand=HANDS),
         ]
     }
 )
-RUN = _record(
+RUN = record(
     format={"const": RUN_FORMAT},
     run=MAYBE,
     fleet=TEXT,
-    result=_one_of(*ENDINGS, "nothing-to-do"),
+    result=one_of(*ENDINGS, "nothing-to-do"),
     why=MAYBE,
     unread=UNREAD,
-    steps=_several(
-        _record(id=TEXT, server=TEXT, slot=MAYBE, kind=MAYBE, outcome=_one_of(*get_args(Outcome)), why=MAYBE)
-    ),
+    steps=several(record(id=TEXT, server=TEXT, slot=MAYBE, kind=MAYBE, outcome=one_of(*get_args(Outcome)), why=MAYBE)),
     by_hand=BY_HAND,
     summary=SUMMARY,
-    record=_either(_record(**WHO, files=TEXTS, events=EVENTS)),
+    record=either(record(**WHO, files=TEXTS, events=EVENTS)),
 )
-RUNS = _record(
+RUNS = record(
     format={"const": RUNS_FORMAT},
     fleet=MAYBE,
     more=COUNT,
-    runs=_several(
-        _record(run=TEXT, fleet=MAYBE, result=_one_of(*ENDINGS), why=MAYBE, **WHO, summary=SUMMARY),
+    runs=several(
+        record(run=TEXT, fleet=MAYBE, result=one_of(*ENDINGS), why=MAYBE, **WHO, summary=SUMMARY),
     ),
 )
-DRIFT_REPORT = _record(
+DRIFT_REPORT = record(
     format={"const": DRIFT_FORMAT},
     made_at=MOMENT,
     fleet=TEXT,
@@ -222,42 +99,42 @@ DRIFT_REPORT = _record(
     select=TEXTS,
     complete=FLAG,
     unread=UNREAD,
-    findings=_several(DRIFT),
+    findings=several(DRIFT),
     notices=NOTICES,
-    summary=_record(servers=COUNT, slots=COUNT, findings=COUNT, ignored=COUNT),
+    summary=record(servers=COUNT, slots=COUNT, findings=COUNT, ignored=COUNT),
 )
-VALIDATE = _record(
+VALIDATE = record(
     format={"const": VALIDATE_FORMAT},
     fleet=TEXT,
     inventory_sha256=TEXT,
     valid={"const": True},
-    warnings=_several(FAULT),
-    unhandled=_several(_record(path=TEXT, message=TEXT)),
-    awaited=_several(_record(server=TEXT, slot=TEXT, certificate=TEXT, why=TEXT)),
-    summary=_record(servers=COUNT, slots=COUNT, certificates=COUNT, databases=COUNT),
+    warnings=several(FAULT),
+    unhandled=several(record(path=TEXT, message=TEXT)),
+    awaited=several(record(server=TEXT, slot=TEXT, certificate=TEXT, why=TEXT)),
+    summary=record(servers=COUNT, slots=COUNT, certificates=COUNT, databases=COUNT),
 )
-RENEW = _record(
+RENEW = record(
     format={"const": RENEW_FORMAT},
     made_at=MOMENT,
     fleet=TEXT,
     select=TEXTS,
     rehearsed=FLAG,
-    certificates=_several(
-        _record(
+    certificates=several(
+        record(
             certificate=TEXT,
             server=MAYBE,
             issuer=TEXT,
-            state=_one_of(*get_args(RenewState)),
+            state=one_of(*get_args(RenewState)),
             why=MAYBE,
-            due_at=_either(MOMENT),
-            not_after=_either(MOMENT),
+            due_at=either(MOMENT),
+            not_after=either(MOMENT),
             at_risk=FLAG,
             notes=TEXTS,
         )
     ),
-    summary=_record(**dict.fromkeys(get_args(RenewState), COUNT)),
+    summary=record(**dict.fromkeys(get_args(RenewState), COUNT)),
 )
-CERTIFICATE = _record(
+CERTIFICATE = record(
     common_name=MAYBE,
     subject=TEXT,
     names=TEXTS,
@@ -267,28 +144,26 @@ CERTIFICATE = _record(
     not_after=MOMENT,
     days_left=NUMBER,
     key=TEXT,
-    eku=_either(TEXTS),
+    eku=either(TEXTS),
     ca=FLAG,
     sha256=DIGEST,
 )
-STORE = _record(
+STORE = record(
     format={"const": STORE_FORMAT},
     made_at=MOMENT,
     fleet=TEXT,
     folder=TEXT,
-    certificates=_several(
-        _record(
+    certificates=several(
+        record(
             certificate=TEXT,
             server=MAYBE,
             issuer=TEXT,
-            asked_at=_either(MOMENT),
+            asked_at=either(MOMENT),
             failures=COUNT,
             failed=MAYBE,
-            next_try=_either(MOMENT),
-            revisions=_several(
-                _record(
-                    at=MOMENT, issuer=TEXT, device_key=MAYBE, due_at=MOMENT, ends=MOMENT, chain=_several(CERTIFICATE)
-                )
+            next_try=either(MOMENT),
+            revisions=several(
+                record(at=MOMENT, issuer=TEXT, device_key=MAYBE, due_at=MOMENT, ends=MOMENT, chain=several(CERTIFICATE))
             ),
         )
     ),
@@ -296,45 +171,45 @@ STORE = _record(
 
 
 def _reading(schema: Document) -> Document:
-    return _record(reading=_one_of("known", "absent", "unread"), why=MAYBE, value=_either(schema))
+    return record(reading=one_of("known", "absent", "unread"), why=MAYBE, value=either(schema))
 
 
-DATABASE = _record(
+DATABASE = record(
     database=TEXT,
-    wanted=_one_of("node", "client"),
-    role=_one_of("primary", "replica", "client", "none", "unclear"),
+    wanted=one_of("node", "client"),
+    role=one_of("primary", "replica", "client", "none", "unclear"),
     state=_reading(
-        _record(
+        record(
             status=TEXT,
             error=MAYBE,
             standing=FLAG,
             busy=FLAG,
             expired=FLAG,
-            members=_several(
-                _record(
+            members=several(
+                record(
                     address=TEXT,
                     me=FLAG,
                     connected=FLAG,
-                    role=_one_of(*get_args(MemberRole)),
-                    in_sync=_either(FLAG),
+                    role=one_of(*get_args(MemberRole)),
+                    in_sync=either(FLAG),
                 )
             ),
             node_in_use=MAYBE,
             interface=MAYBE,
             last_command=MAYBE,
-            last_state=_one_of(*get_args(CommandState)),
+            last_state=one_of(*get_args(CommandState)),
         )
     ),
-    files=_several(
-        _record(
-            use=_one_of("server", "client", "ca"),
+    files=several(
+        record(
+            use=one_of("server", "client", "ca"),
             certificate=TEXT,
             key=MAYBE,
-            on_disk=_reading(_several(CERTIFICATE)),
+            on_disk=_reading(several(CERTIFICATE)),
         )
     ),
 )
-STATUS = _record(
+STATUS = record(
     format={"const": STATUS_FORMAT},
     made_at=MOMENT,
     fleet=TEXT,
@@ -342,65 +217,65 @@ STATUS = _record(
     select=TEXTS,
     complete=FLAG,
     unread=UNREAD,
-    servers=_several(
-        _record(
+    servers=several(
+        record(
             server=TEXT,
             reached=FLAG,
             release=MAYBE,
-            clock_skew=_either({"type": "number"}),
+            clock_skew=either({"type": "number"}),
             password_expires=MAYBE,
-            slots=_several(
-                _record(
+            slots=several(
+                record(
                     slot=TEXT,
-                    wanted=_either(_record(certificate=MAYBE, bundle=MAYBE, sha256=_either(DIGEST))),
-                    bound=_reading(_record(key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAYBE)),
-                    on_disk=_reading(_several(CERTIFICATE)),
-                    served=_reading(_several(CERTIFICATE)),
-                    due_at=_either(MOMENT),
+                    wanted=either(record(certificate=MAYBE, bundle=MAYBE, sha256=either(DIGEST))),
+                    bound=_reading(record(key=MAYBE, certificate=MAYBE, bundle=MAYBE, tag=MAYBE)),
+                    on_disk=_reading(several(CERTIFICATE)),
+                    served=_reading(several(CERTIFICATE)),
+                    due_at=either(MOMENT),
                     ahead=TEXTS,
                 )
             ),
-            database=_either(DATABASE),
+            database=either(DATABASE),
         )
     ),
 )
-HOLDER = {"fleet": TEXT, "owner": MAYBE, "machine": MAYBE, "run": MAYBE, "command": MAYBE, "since": _either(MOMENT)}
-NODE_LOCK = _record(
+HOLDER = {"fleet": TEXT, "owner": MAYBE, "machine": MAYBE, "run": MAYBE, "command": MAYBE, "since": either(MOMENT)}
+NODE_LOCK = record(
     server=TEXT,
     file=TEXT,
-    state=_one_of("held", "expired", "unreadable"),
+    state=one_of("held", "expired", "unreadable"),
     why=MAYBE,
     **{**HOLDER, "fleet": MAYBE},
-    until=_either(MOMENT),
+    until=either(MOMENT),
 )
-LOCKS = _record(
+LOCKS = record(
     format={"const": LOCKS_FORMAT},
-    locks=_several(_record(**HOLDER, state=_one_of("held", "dead", "left"), pid=_either(COUNT))),
-    servers=_either(_several(NODE_LOCK)),
+    locks=several(record(**HOLDER, state=one_of("held", "dead", "left"), pid=either(COUNT))),
+    servers=either(several(NODE_LOCK)),
     unread=UNREAD,
     released=TEXTS,
-    removed=_several(NODE_LOCK),
+    removed=several(NODE_LOCK),
 )
-ADOPT = _record(
+ADOPT = record(
     format={"const": ADOPT_FORMAT},
     fleet=MAYBE,
     inventory=MAYBE,
-    servers=_several(
-        _record(server=TEXT, address=TEXT, fqdn=TEXT, release=MAYBE, slots=COUNT, remarks=TEXTS),
+    servers=several(
+        record(server=TEXT, address=TEXT, fqdn=TEXT, release=MAYBE, slots=COUNT, remarks=TEXTS),
     ),
     remarks=TEXTS,
-    drift=_several(DRIFT),
+    drift=several(DRIFT),
     unread=UNREAD,
-    summary=_record(certificates=COUNT, bundles=COUNT, databases=COUNT, files=COUNT, steps=COUNT),
+    summary=record(certificates=COUNT, bundles=COUNT, databases=COUNT, files=COUNT, steps=COUNT),
 )
-ERROR = _record(
+ERROR = record(
     format={"const": ERROR_FORMAT},
     code=COUNT,
     reason=TEXT,
     server=MAYBE,
     message=TEXT,
     hint=MAYBE,
-    faults=_several(FAULT),
+    faults=several(FAULT),
 )
 
 TITLES = {

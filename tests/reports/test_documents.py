@@ -30,8 +30,9 @@ from cmscert.reports.documents import (
 from cmscert.reports.error_text import error_text
 from cmscert.reports.fleet_text import drift_text, status_text, validate_text
 from cmscert.reports.plan_document import dump, plan_document
+from cmscert.reports.plan_schema import ACTIONS
 from cmscert.reports.result_text import run_text
-from cmscert.reports.schemas import ACTIONS, report_schemas
+from cmscert.reports.schemas import report_schemas
 from cmscert.testing.plans import MOMENT, SHA, database_plan, empty_plan, sample_plan
 
 Golden = Callable[[str, str], None]
