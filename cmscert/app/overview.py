@@ -8,11 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from cmscert.app.fleet import PARALLEL
-from cmscert.app.inventory import choose
-from cmscert.app.plan import compare, drift_report, look, missed, recall, state_dir_of
+from cmscert.app.plan import drift_report, plan
 from cmscert.app.ports import Ports
 from cmscert.app.status import fleet_status
-from cmscert.app.unfinished import looking_at
 from cmscert.errors import NodeError
 from cmscert.model.overview import Overview
 
@@ -35,14 +33,12 @@ async def overview(
     state_dir: Path | None = None,
 ) -> OverviewResult:
     """Read the fleet once, and say what is there, what differs and what to do. Arguments and errors: as ``plan``."""
-    chosen = choose(inventory, now=now, select=select)
-    recalled = recall(chosen, state_dir_of(chosen, state_dir))
-    wanted = looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired)
-    sighted = await look(chosen, wanted, ports, parallel=parallel)
-    made = compare(chosen, sighted, now, recalled).plan
+    found = await plan(inventory, ports, now=now, select=select, parallel=parallel, state_dir=state_dir)
     return OverviewResult(
         overview=Overview(
-            status=fleet_status(chosen, sighted.observed, now), drift=drift_report(chosen, made), plan=made
+            status=fleet_status(found.chosen, found.observed, now),
+            drift=drift_report(found.chosen, found.plan),
+            plan=found.plan,
         ),
-        failures=missed(chosen, sighted),
+        failures=found.failures,
     )

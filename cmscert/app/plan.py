@@ -21,6 +21,7 @@ from cmscert.files import planted
 from cmscert.mmp.services import SERVICES
 from cmscert.model.database import FormerPrimary
 from cmscert.model.desired import Desired
+from cmscert.model.observed import ObservedServer
 from cmscert.model.places import Asked
 from cmscert.model.plan import Plan
 from cmscert.model.results import DriftReport
@@ -34,12 +35,13 @@ STATE = ".cmscert"
 class PlanResult:
     """A plan, and the errors of the servers that could not be read.
 
-    ``chosen`` and ``contents``: what it was made from, and the public bytes of its uploads by content id.
+    ``chosen`` and ``observed``: what it was made from. ``contents``: the public bytes of its uploads by content id.
     """
 
     plan: Plan
     failures: Mapping[str, NodeError]
     chosen: Chosen = field(repr=False)
+    observed: Mapping[str, ObservedServer] = field(repr=False)
     contents: Mapping[str, bytes] = field(repr=False)
 
 
@@ -158,7 +160,13 @@ async def plan(
         chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
     )
     made = compare(chosen, sighted, now, recalled)
-    return PlanResult(plan=made.plan, failures=missed(chosen, sighted), chosen=chosen, contents=made.contents)
+    return PlanResult(
+        plan=made.plan,
+        failures=missed(chosen, sighted),
+        chosen=chosen,
+        observed=sighted.observed,
+        contents=made.contents,
+    )
 
 
 async def drift(
@@ -171,13 +179,8 @@ async def drift(
     state_dir: Path | None = None,
 ) -> DriftResult:
     """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison."""
-    chosen = choose(inventory, now=now, select=select)
-    recalled = recall(chosen, state_dir_of(chosen, state_dir))
-    sighted = await look(
-        chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
-    )
-    made = compare(chosen, sighted, now, recalled).plan
-    return DriftResult(report=drift_report(chosen, made), failures=missed(chosen, sighted))
+    found = await plan(inventory, ports, now=now, select=select, parallel=parallel, state_dir=state_dir)
+    return DriftResult(report=drift_report(found.chosen, found.plan), failures=found.failures)
 
 
 def drift_report(chosen: Chosen, made: Plan) -> DriftReport:
