@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cmscert.testing.inventories import Folder
-from tests.bench.bare import PROGRAM, bare, seconds
+from tests.bench.installed import installed, seconds
 from tests.bench.measure import Bench, Figure, Round, Sample
 
 REFERENCE = "python -c pass"
@@ -36,23 +36,23 @@ WHAT = {
 @contextmanager
 def _opened() -> Iterator[Round]:
     with TemporaryDirectory() as name:
-        python = bare(Path(name) / "bare")
+        python, program = installed(Path(name) / "installed")
         inventory = Path(name) / "inventory.yaml"
         shutil.copy(CLUSTER, inventory)
         Folder(Path(name)).mint()
         starts = {**STARTS, "start-validate": (("validate", str(inventory)), {})}
 
         def one_round() -> Mapping[str, Sample]:
-            return {name: _compared(python, *start) for name, start in starts.items()}
+            return {name: _compared(python, program, *start) for name, start in starts.items()}
 
         yield one_round
 
 
-def _compared(python: Path, words: tuple[str, ...], environment: Mapping[str, str]) -> Sample:
+def _compared(python: Path, program: Path, words: tuple[str, ...], environment: Mapping[str, str]) -> Sample:
     ours = reference = 0.0
     for _ in range(TURNS):
         reference += seconds([python, "-c", "pass"])
-        ours += seconds([python, *PROGRAM, *words], environment=environment)
+        ours += seconds([program, *words], environment)
     return Sample(ours / TURNS * 1000, reference / TURNS * 1000)
 
 
