@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -155,6 +155,10 @@ async def plan(
     Raises InputError and SecretError; a server that cannot be read makes the plan incomplete.
     """
     chosen = choose(inventory, now=now, select=select)
+    return await _planned(chosen, ports, now=now, parallel=parallel, state_dir=state_dir)
+
+
+async def _planned(chosen: Chosen, ports: Ports, *, now: datetime, parallel: int, state_dir: Path | None) -> PlanResult:
     recalled = recall(chosen, state_dir_of(chosen, state_dir))
     sighted = await look(
         chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
@@ -178,8 +182,13 @@ async def drift(
     parallel: int = PARALLEL,
     state_dir: Path | None = None,
 ) -> DriftResult:
-    """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison."""
-    found = await plan(inventory, ports, now=now, select=select, parallel=parallel, state_dir=state_dir)
+    """Say what on the servers is not as wanted. Same arguments and errors as ``plan``, and the same comparison.
+
+    Nothing is put in order, so servers outside of a selection are not read.
+    """
+    chosen = choose(inventory, now=now, select=select)
+    alone = replace(chosen, fleet=chosen.desired)
+    found = await _planned(alone, ports, now=now, parallel=parallel, state_dir=state_dir)
     return DriftResult(report=drift_report(found.chosen, found.plan), failures=found.failures)
 
 
@@ -197,6 +206,7 @@ def drift_report(chosen: Chosen, made: Plan) -> DriftReport:
         findings=made.drift,
         notices=made.notices,
         asked=_asked(chosen),
+        outside=_outside(chosen),
         file=checkout_path(Path(chosen.loaded.outline.file)),
     )
 
@@ -209,3 +219,19 @@ def _asked(chosen: Chosen) -> tuple[Asked, ...]:
     for each in chosen.desired.awaited:
         slots.setdefault(each.server, set()).add(each.slot)
     return chosen.loaded.places.asked(slots, {database.name for database in chosen.desired.databases})
+
+
+def _outside(chosen: Chosen) -> tuple[tuple[str, str | None], ...]:
+    """Return the servers and the members of databases that a selection left out."""
+    every, kept = chosen.loaded.desired, {server.name for server in chosen.desired.servers}
+    kept |= {each.server for each in chosen.desired.awaited}
+    databases = {database.name for database in chosen.desired.databases}
+    return (
+        *((server.name, None) for server in every.servers if server.name not in kept),
+        *(
+            (member, f"database/{database.name}")
+            for database in every.databases
+            if database.name not in databases
+            for member in database.members
+        ),
+    )

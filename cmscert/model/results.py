@@ -36,7 +36,8 @@ class Validation:
 class DriftReport:
     """What on the nodes is not as wanted. ``unread``: (server, why).
 
-    ``asked``: everything that was compared, in the inventory's order. ``file``: the inventory, relative to the root of
+    ``asked``: everything that was compared, in the inventory's order. ``outside``: (server, slot) of what the selection
+    left out: whole servers (slot is None), and members of databases. ``file``: the inventory, relative to the root of
     its checkout where it is in one, else to the working directory.
     """
 
@@ -50,6 +51,7 @@ class DriftReport:
     findings: tuple[Drift, ...] = ()
     notices: tuple[Notice, ...] = ()
     asked: tuple[Asked, ...] = ()
+    outside: tuple[tuple[str, str | None], ...] = ()
     file: str | None = None
 
     @property

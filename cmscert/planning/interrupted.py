@@ -59,7 +59,7 @@ def find_interruptions(
 
 def _interruption(touched: Touched, sight: Sight | None, *, selected: bool) -> Interruption:
     if sight is None:
-        return Interruption(touched=touched, fate="gone")
+        return Interruption(touched=touched, fate="outside" if selected else "gone")
     wanted = any(service_of(slot.slot) == touched.service for slot in sight.wanted.slots)
     return Interruption(touched=touched, fate=_fate(touched, sight, wanted=wanted, selected=selected), wanted=wanted)
 

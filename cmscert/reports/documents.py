@@ -87,6 +87,9 @@ def drift_document(report: DriftReport) -> Document:
             "unread": unread_rows(report.unread),
             "findings": [drift_row(drift) for drift in report.findings],
             "notices": [asdict(notice) for notice in report.notices],
+            "inventory": report.file,
+            "asked": [asdict(each) for each in report.asked],
+            "outside": [{"server": server, "slot": slot} for server, slot in report.outside],
             "summary": {
                 "servers": report.servers,
                 "slots": report.slots,

@@ -91,6 +91,7 @@ RUNS = record(
         record(run=TEXT, fleet=MAYBE, result=one_of(*ENDINGS), why=MAYBE, **WHO, summary=SUMMARY),
     ),
 )
+PLACE = record(line=COUNT, column=COUNT, path=TEXT)
 DRIFT_REPORT = record(
     format={"const": DRIFT_FORMAT},
     made_at=MOMENT,
@@ -101,6 +102,9 @@ DRIFT_REPORT = record(
     unread=UNREAD,
     findings=several(DRIFT),
     notices=NOTICES,
+    inventory=MAYBE,
+    asked=several(record(server=TEXT, slot=MAYBE, place=PLACE, by=either(PLACE))),
+    outside=several(record(server=TEXT, slot=MAYBE)),
     summary=record(servers=COUNT, slots=COUNT, findings=COUNT, ignored=COUNT),
 )
 VALIDATE = record(
