@@ -81,8 +81,17 @@ def _findings() -> tuple[Drift, ...]:
         Drift(server="core1", slot=None, reason="release-differs", wanted="3.9", found="3.8", severity="warning"),
         replace(database, wanted="the client certificate renewed"),
         replace(database, wanted="the server certificate renewed"),
-        replace(leaf, server="edge1", slot="turn", ignored="moved with CHG-1204", found=HOSTILE),
-        replace(leaf, server="edge9", slot="recorder", reason="stopped-by-run", severity="notice"),
+        replace(
+            leaf, server="edge1", slot="turn", ignored="moved with CHG-1204", ignored_until="2026-12-31", found=HOSTILE
+        ),
+        replace(
+            leaf,
+            server="edge9",
+            slot="recorder",
+            reason="stopped-by-run",
+            severity="notice",
+            ignore_ended="CHG-9 (until 2026-11-01)",
+        ),
     )
 
 

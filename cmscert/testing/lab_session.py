@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from cmscert.errors import NodeError, StoreRefused
 from cmscert.lab.grammar import split, starts
-from cmscert.lab.node import CutError, LabNode
+from cmscert.lab.node import CutError
 from cmscert.mmp.replies import clean
 from cmscert.model.commands import Command, Effect, Reply
-from cmscert.transport.faults import late, lost, lost_in_change, unexpected
-from cmscert.transport.session import Sink
-from cmscert.transport.shell import QUESTION, UNWORDED_QUESTION, YES
+from cmscert.testing.memory_session import ANSWER_SECONDS, ORIGIN, Killed, MemorySession
+from cmscert.transport.faults import late, lost, lost_in_change
 
 T = TypeVar("T")
 
 Kind = Literal["cut-before", "cut-after", "silent", "failure", "lie", "garbage", "kill-before", "kill-after"]
-ANSWER_SECONDS: Final = 60.0
-ORIGIN: Final = "memory:0"
-PART: Final = 64
-
-
-class Killed(BaseException):
-    """The process ended, without a word more. No code may take it for an error that it can deal with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,49 +73,14 @@ class Wire:
 
 
 @dataclass(slots=True, kw_only=True)
-class LabSession:
-    """Implements ``ReadSession`` and ``WriteSession`` on a node that was never started. ``wire`` may be replaced."""
+class LabSession(MemorySession):
+    """A session that runs into the troubles of its wire, which may be replaced."""
 
-    node: LabNode
     wire: Wire
 
-    @property
-    def server(self) -> str:
-        """The node's name."""
-        return self.node.name
-
-    async def ask(self, command: Command) -> Reply:
-        """Send a READ command. Raises ValueError for others, NodeError, Killed."""
-        if command.effect is not Effect.READ:
-            raise ValueError(f"{command} is no READ command")
-        return await self._told(command)
-
-    async def do(self, command: Command) -> Reply:
-        """Send a CHANGE command. Raises ValueError for others, NodeError, Killed."""
-        if command.effect is not Effect.CHANGE:
-            raise ValueError(f"{command} is no CHANGE command")
-        return await self._told(command)
-
-    async def list_files(self) -> tuple[str, ...]:
-        """Return the names in the store."""
-        return await self._moved("ls", lambda: tuple(sorted({*self.node.files, "log", "live.json"})))
-
-    async def read_file(self, name: str) -> bytes | None:
-        """Return a file's bytes."""
-        return await self._moved(f"read {name}", lambda: self._content(name))
-
-    async def read_tail(self, name: str, size: int) -> bytes | None:
-        """Return the end of a file."""
-        content = await self._moved(f"read {name}", lambda: self._content(name))
-        return None if content is None else content[-size:]
-
-    async def fetch_file(self, name: str, sink: Sink) -> int | None:
-        """Hand a file on in parts."""
-        content = await self._moved(f"get {name}", lambda: self._content(name))
-        for start in range(0, len(content or b""), PART):
-            self.wire.alive()
-            sink((content or b"")[start : start + PART])
-        return None if content is None else len(content)
+    def alive(self) -> None:
+        """Raise Killed when the process has ended."""
+        self.wire.alive()
 
     async def put_file(self, name: str, data: bytes) -> None:
         """Keep a file, unless the store is full."""
@@ -131,24 +88,12 @@ class LabSession:
         def put() -> None:
             if self.node.faults.store_full:
                 raise StoreRefused(self.server, f"{name} cannot be written: no space left")
-            self.node.note_transfer(f"put {name}")
-            self.node.files[name] = data
+            self.keep(name, data)
 
-        await self._moved(f"put {name}", put, changes=True)
+        await self.moved(f"put {name}", put, changes=True)
 
-    async def remove_file(self, name: str) -> None:
-        """Forget a file."""
-
-        def remove() -> None:
-            self.node.note_transfer(f"rm {name}")
-            self.node.files.pop(name, None)
-
-        await self._moved(f"rm {name}", remove, changes=True)
-
-    def _content(self, name: str) -> bytes | None:
-        return self.node.log_file() if name == "log" else self.node.files.get(name)
-
-    async def _told(self, command: Command) -> Reply:
+    async def told(self, command: Command) -> Reply:
+        """Type a command. Raises NodeError, Killed."""
         started = asyncio.get_running_loop().time()
         changes = command.effect is Effect.CHANGE
         kind = self.wire.meets(command.typed)
@@ -165,22 +110,11 @@ class LabSession:
         return Reply(command=command, text=clean(text), seconds=seconds)
 
     async def _carried_out(self, command: Command) -> bytes:
-        """Type it as a shell does, with a capital Y for the questions that a shell answers."""
-        asked: list[str] = []
+        return await self.typed(command, lambda answer: self.node.carry_out(command.typed, ORIGIN, answer))
 
-        async def answer(question: str) -> str | None:
-            known = QUESTION.search(question) or UNWORDED_QUESTION.search(question.rpartition("\n")[2])
-            if command.confirms and known:
-                return YES
-            asked.append(question)
-            return None
+    async def moved(self, what: str, work: Callable[[], T], *, changes: bool = False) -> T:
+        """Do something to the store. Raises NodeError, Killed."""
 
-        text = await self.node.carry_out(command.typed, ORIGIN, answer)
-        if asked:
-            raise unexpected(self.server, command, asked[0])
-        return text
-
-    async def _moved(self, what: str, work: Callable[[], T], *, changes: bool = False) -> T:
         async def moved() -> T:
             if self.node.faults.down:
                 raise CutError

@@ -163,6 +163,7 @@ def _drift() -> tuple[Drift, ...]:
             severity="warning",
             plannable=False,
             ignored="NTP is being moved, CHG-1204",
+            ignored_until="2026-12-31",
         ),
         Drift(
             server="edge1",

@@ -26,7 +26,7 @@ from cmscert.model.marker import Marker, is_marker, marker_content, marker_name,
 from cmscert.model.observed import ObservedServer
 from cmscert.model.readings import Known, Reading, Unread
 from cmscert.pki.certificate import Certificate
-from cmscert.testing.lab_session import Killed
+from cmscert.testing.memory_session import Killed
 from cmscert.testing.recorded import RecordedSession
 from cmscert.testing.timeless import TimelessLoop, run_timeless
 

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from cmscert.lab.spec import DatabaseSpec, Faults, NodeSpec, Switches
 from cmscert.testing.campaign import DATABASE, REMOVE, WANTED_DAYS, Campaign, Start
 from cmscert.testing.databases import FIVE, ROWS, THREE, database_files, database_node
-from cmscert.testing.lab_session import Killed, Trouble, Wire
+from cmscert.testing.lab_session import Trouble, Wire
+from cmscert.testing.memory_session import Killed
 from cmscert.testing.timeless import TimelessLoop, run_timeless
 
 State = Literal["in sync", "behind", "none", "left"]

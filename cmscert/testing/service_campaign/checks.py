@@ -13,7 +13,7 @@ from cmscert.lab import material
 from cmscert.lab.database_files import flaw
 from cmscert.lab.node import LabNode
 from cmscert.model.plan import Rebind, Restart
-from cmscert.testing.lab_session import ORIGIN
+from cmscert.testing.memory_session import ORIGIN
 from cmscert.testing.service_campaign.cases import Start
 from cmscert.testing.service_campaign.seen import snapshot
 

@@ -21,7 +21,7 @@ from cmscert.app import inventory, running
 from cmscert.inventory.load import Loaded, load
 from cmscert.inventory.supplies import Supply, no_supplies
 from cmscert.lab import minting, pki_commands
-from cmscert.testing.lab_session import Killed
+from cmscert.testing.memory_session import Killed
 from cmscert.testing.service_campaign.cases import DRAWN_PAUSES, PAUSES, SETTINGS, STARTS, Case, Played, Start
 from cmscert.testing.service_campaign.disk import swapped
 from cmscert.testing.service_campaign.faults import Course, draw

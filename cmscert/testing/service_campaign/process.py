@@ -15,7 +15,7 @@ from cmscert.lab.fleet import LabFleet
 from cmscert.lab.node import LabNode
 from cmscert.model.readings import ABSENT, Known, Reading, Unread
 from cmscert.pki.certificate import Certificate, parse_certificate
-from cmscert.testing.lab_session import Killed
+from cmscert.testing.memory_session import Killed
 from cmscert.testing.service_campaign.disk import FULL, freeze
 from cmscert.testing.service_campaign.faults import SERVING, STORING, Fault, Op
 from cmscert.testing.timeless import TimelessLoop

@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cmscert.errors import AnswerTimeout, StoreRefused, UnexpectedAnswer, Unreachable
-from cmscert.lab.node import CutError, LabNode
+from cmscert.lab.node import CutError
 from cmscert.mmp.replies import clean
 from cmscert.model.commands import Command, Effect, Reply
 from cmscert.model.login import Login
-from cmscert.testing.lab_session import ANSWER_SECONDS, ORIGIN, PART
+from cmscert.testing.memory_session import ANSWER_SECONDS, ORIGIN, Answer, MemorySession
 from cmscert.testing.service_campaign.faults import Fault
 from cmscert.testing.service_campaign.process import Process
-from cmscert.transport.faults import late, lost_in_change, unexpected
+from cmscert.transport.faults import late, lost_in_change
 from cmscert.transport.pace import PAUSES
-from cmscert.transport.session import Sink
-from cmscert.transport.shell import QUESTION, UNWORDED_QUESTION, YES
 
 T = TypeVar("T")
 _GARBAGE: Final = b"\x1b[2J\x07%%% noise \xff\xfe %%%\n"
@@ -38,16 +36,14 @@ def opener(process: Process) -> Callable[[Login, object, object], AbstractAsyncC
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
-    """Implements ``WriteSession`` as ``transport`` does, on a node in memory, with faults."""
+class Session(MemorySession):
+    """A session of a process that things happen to."""
 
-    node: LabNode
     process: Process
 
-    @property
-    def server(self) -> str:
-        """The node's name."""
-        return self.node.name
+    def alive(self) -> None:
+        """Raise Killed when the process has ended."""
+        self.process.alive()
 
     async def reach(self) -> None:
         """Connect, or connect again. Raises Unreachable."""
@@ -60,59 +56,16 @@ class Session:
             if self.node.faults.down:
                 raise Unreachable(self.server, "no TCP connection within 10 s", hint="see whether it is up")
 
-    async def ask(self, command: Command) -> Reply:
-        """Send a READ command."""
-        assert command.effect is Effect.READ, command  # noqa: S101 - a check of tests
-        return await self._told(command)
-
-    async def do(self, command: Command) -> Reply:
-        """Send a CHANGE command."""
-        assert command.effect is Effect.CHANGE, command  # noqa: S101 - a check of tests
-        return await self._told(command)
-
-    async def list_files(self) -> tuple[str, ...]:
-        """Return the names in the store."""
-        return await self._moved("ls", lambda: tuple(sorted({*self.node.files, "log", "live.json"})))
-
-    async def read_file(self, name: str) -> bytes | None:
-        """Return a file's bytes."""
-        return await self._moved(f"get {name}", lambda: self._content(name))
-
-    async def read_tail(self, name: str, size: int) -> bytes | None:
-        """Return the end of a file."""
-        content = await self._moved(f"get {name}", lambda: self._content(name))
-        return None if content is None else content[-size:]
-
-    async def fetch_file(self, name: str, sink: Sink) -> int | None:
-        """Hand a file on in parts."""
-        content = await self._moved(f"get {name}", lambda: self._content(name))
-        for start in range(0, len(content or b""), PART * 64):
-            self.process.alive()
-            sink((content or b"")[start : start + PART * 64])
-        return None if content is None else len(content)
-
     async def put_file(self, name: str, data: bytes) -> None:
         """Upload a file."""
+        await self._met(f"put {name}", lambda: self.keep(name, data), put=(name, data))
 
-        def put() -> None:
-            self.node.note_transfer(f"put {name}")
-            self.node.files[name] = data
+    async def moved(self, what: str, work: Callable[[], T], *, changes: bool = False) -> T:
+        """Do something to the store. Raises NodeError, Killed."""
+        return await self._met(what, work, changes=changes)
 
-        await self._moved(f"put {name}", put, put=(name, data))
-
-    async def remove_file(self, name: str) -> None:
-        """Remove a file."""
-
-        def remove() -> None:
-            self.node.note_transfer(f"rm {name}")
-            self.node.files.pop(name, None)
-
-        await self._moved(f"rm {name}", remove, changes=True)
-
-    def _content(self, name: str) -> bytes | None:
-        return self.node.log_file() if name == "log" else self.node.files.get(name)
-
-    async def _told(self, command: Command) -> Reply:
+    async def told(self, command: Command) -> Reply:
+        """Type a command. Raises NodeError, Killed."""
         began = self.process.loop.time()
         changes = command.effect is Effect.CHANGE
         await self.reach()
@@ -138,30 +91,22 @@ class Session:
             self.node.faults.fail = {}
 
     async def _carried_out(self, command: Command, kind: str | None) -> bytes:
-        asked: list[str] = []
-
-        async def answer(question: str) -> str | None:
-            known = QUESTION.search(question) or UNWORDED_QUESTION.search(question.rpartition("\n")[2])
-            if command.confirms and known:
-                return YES
-            asked.append(question)
-            return None
-
         faults = self.node.faults
         faults.lie = (command.typed,) if kind == "lie" else ()
         faults.no_start = (command.typed.split()[0],) if kind == "no-start" else ()
-        work = asyncio.ensure_future(self.node.carry_out(command.typed, ORIGIN, answer))
-        self.process.working.add(work)
-        work.add_done_callback(self.process.working.discard)
+
+        async def carry_out(answer: Answer) -> bytes:
+            work = asyncio.ensure_future(self.node.carry_out(command.typed, ORIGIN, answer))
+            self.process.working.add(work)
+            work.add_done_callback(self.process.working.discard)
+            return await asyncio.shield(work)
+
         try:
-            text = await asyncio.shield(work)
+            return await self.typed(command, carry_out)
         finally:
             faults.lie = faults.no_start = ()
-        if asked:
-            raise unexpected(self.server, command, asked[0])
-        return text
 
-    async def _moved(
+    async def _met(
         self, what: str, work: Callable[[], T], *, put: tuple[str, bytes] | None = None, changes: bool = False
     ) -> T:
         changes = changes or put is not None

@@ -20,7 +20,7 @@ from cmscert.model.plan import Plan
 from cmscert.reports.plan_document import plan_document
 from cmscert.reports.plan_text import plan_text
 from cmscert.reports.result_text import run_text
-from cmscert.testing.lab_session import Killed
+from cmscert.testing.memory_session import Killed
 from cmscert.testing.service_campaign import checks
 from cmscert.testing.service_campaign.cases import ALLOW, STARTS, Case, Start
 from cmscert.testing.service_campaign.disk import thaw, written_by
