@@ -77,6 +77,8 @@ class _Drift(Strict):
     severity: model.Severity
     plannable: bool
     ignored: str | None
+    ignored_until: str | None = None
+    ignore_ended: str | None = None
 
 
 class _Refusal(Strict):

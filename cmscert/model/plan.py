@@ -23,7 +23,9 @@ Severity = Literal["error", "warning", "notice"]
 class Drift:
     """One named difference between wanted and found. ``slot`` is None for facts of the server as a whole.
 
-    ``plannable`` is False for what no step can mend (a certificate that is right but due).
+    ``plannable`` is False for what no step can mend (a certificate that is right but due). ``ignored``: why
+    ``policy.ignore`` leaves it alone; ``ignored_until``: the last day of that (ISO), None where there is none.
+    ``ignore_ended``: why it was left alone once, and until when, where that is over.
     """
 
     server: str
@@ -34,6 +36,8 @@ class Drift:
     severity: Severity = "error"
     plannable: bool = True
     ignored: str | None = None
+    ignored_until: str | None = None
+    ignore_ended: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,10 @@ from typing import Literal
 
 from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
 from cmscert.model.desired import Material, Policy, WantedDatabase, WantedServer
+from cmscert.model.plan import Drift
 from cmscert.model.readings import Known, Unread
 from cmscert.pki.certificate import Certificate
+from cmscert.planning.ignoring import with_ignores
 from cmscert.planning.minting import Fault, key_faults, minted_faults
 from cmscert.planning.sight import Sight
 from cmscert.planning.words import names, summary
@@ -157,9 +159,16 @@ def see_cluster(
         if phases[name] != "right" or state is None:
             continue
         faults[name] = _faults(blind, name, state, policy, moment)
-        if faults[name]:
+        if any(_counts(wanted, name, fault, policy, moment) for fault in faults[name]):
             phases[name] = "old"
     return Cluster(wanted=wanted, sights=sights, phases=phases, noted=noted, faults=faults)
+
+
+def _counts(wanted: WantedDatabase, server: str, fault: Fault, policy: Policy, moment: datetime) -> bool:
+    """Tell whether a fault is to be mended: no cluster is taken down for what ``policy.ignore`` leaves alone."""
+    reason, right, found = fault
+    drift = Drift(server=server, slot=f"database/{wanted.name}", reason=reason, wanted=right, found=found)
+    return with_ignores(drift, policy.ignore, moment).ignored is None
 
 
 def _phase(sight: Sight) -> Phase:

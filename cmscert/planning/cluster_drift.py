@@ -11,10 +11,14 @@ from cmscert.model.plan import Drift, Notice, Refusal
 from cmscert.model.readings import Known, Unread
 from cmscert.planning.cluster import UNCLEAR, Cluster
 from cmscert.planning.due import chain_of, due_at, end_of, is_due
+from cmscert.planning.ignoring import with_ignores
 from cmscert.planning.words import day, time_left
 
 MOST_NODES = 5
 """Facts 5.2: one source says three, one says five; more than five is backed by none."""
+
+
+NOT_JOINED = "database-not-joined"
 
 
 def slot_of(cluster: Cluster) -> str:
@@ -23,13 +27,21 @@ def slot_of(cluster: Cluster) -> str:
 
 
 def database_drift(cluster: Cluster, policy: Policy, moment: datetime) -> Iterator[Drift]:
-    """Yield every difference of a cluster, member by member."""
+    """Yield every difference of a cluster, member by member, with ``policy.ignore`` applied.
+
+    A member that is in no cluster is never left alone: the others may wait for it.
+    """
+    for drift in _differences(cluster, policy, moment):
+        yield drift if drift.reason == NOT_JOINED else with_ignores(drift, policy.ignore, moment)
+
+
+def _differences(cluster: Cluster, policy: Policy, moment: datetime) -> Iterator[Drift]:
     for name in cluster.wanted.members:
         state = cluster.state(name)
         if cluster.phases[name] == "unread" or state is None:
             continue
         if cluster.phases[name] == "out":
-            yield _drift(cluster, name, "database-not-joined", _role(cluster, name), "in no cluster")
+            yield _drift(cluster, name, NOT_JOINED, _role(cluster, name), "in no cluster")
             continue
         for reason, wanted, found in cluster.faults.get(name, ()):
             yield _drift(cluster, name, reason, wanted, found)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 
-from cmscert.model.desired import Desired, Ignore, Policy, WantedIdentity, WantedSlot
+from cmscert.model.desired import Desired, Policy, WantedIdentity, WantedSlot
 from cmscert.model.names import service_of
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Drift
 from cmscert.model.readings import Absent, Known, Unread
 from cmscert.planning.checks import IDENTITY_CHECKS, TRUST_CHECKS, IdentityCase, TrustCase
+from cmscert.planning.ignoring import with_ignores
 from cmscert.planning.interrupted import Interruption, left_drift
 from cmscert.planning.sight import Sight
 
@@ -29,7 +28,7 @@ def find_drift(
         found += _of_server(sight)
         for wanted in sight.wanted.slots:
             found += _of_slot(sight, wanted, policy, moment)
-    return tuple(_ignored(drift, policy.ignore, moment) for drift in found)
+    return tuple(with_ignores(drift, policy.ignore, moment) for drift in found)
 
 
 def awaited_drift(desired: Desired, moment: datetime) -> tuple[Drift, ...]:
@@ -45,7 +44,7 @@ def awaited_drift(desired: Desired, moment: datetime) -> tuple[Drift, ...]:
         )
         for each in desired.awaited
     )
-    return tuple(_ignored(drift, desired.policy.ignore, moment) for drift in found)
+    return tuple(with_ignores(drift, desired.policy.ignore, moment) for drift in found)
 
 
 def find_unread(sight: Sight) -> tuple[str, ...]:
@@ -138,16 +137,3 @@ def _content_unread(sight: Sight, wanted: WantedSlot) -> bool:
     bound = sight.binding(wanted.slot)
     names = [name for name in (bound.certificate, bound.bundle) if name is not None]
     return isinstance(sight.observed.files, Unread) or any(isinstance(sight.file(name), Unread) for name in names)
-
-
-def _ignored(drift: Drift, rules: tuple[Ignore, ...], moment: datetime) -> Drift:
-    for rule in rules:
-        if rule.until is not None and rule.until < moment.strftime("%Y-%m-%d"):
-            continue
-        if (
-            fnmatchcase(drift.server, rule.server)
-            and fnmatchcase(drift.slot or "", rule.slot)
-            and fnmatchcase(drift.reason, rule.drift)
-        ):
-            return replace(drift, ignored=rule.reason, plannable=False)
-    return drift

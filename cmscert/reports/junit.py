@@ -18,6 +18,7 @@ from cmscert.model.places import Asked
 from cmscert.model.plan import Drift
 from cmscert.model.results import DriftReport
 from cmscert.reports.plain import safe, stamp
+from cmscert.reports.reasons import until
 
 SERVER_CASE = "server"
 UNPROVEN = "not proven: not everything of this server could be read"
@@ -110,14 +111,18 @@ def _results(findings: list[Drift], place: str) -> Iterator[Failure | Skipped]:
         failure.text = "\n".join((*map(_told, alarming), *map(_told, left)))
         yield failure
     elif left:
-        skipped = Skipped(message=safe("; ".join(f"{drift.reason} ignored: {drift.ignored}" for drift in left)))
+        skipped = Skipped(
+            message=safe("; ".join(f"{drift.reason} ignored{until(drift)}: {drift.ignored}" for drift in left))
+        )
         skipped.text = "\n".join(map(_told, left))
         yield skipped
 
 
 def _told(drift: Drift) -> str:
-    ignored = "" if drift.ignored is None else f"\n  ignored: {safe(drift.ignored)}"
-    return f"{drift.reason} ({drift.severity})\n  wanted: {safe(drift.wanted)}\n  found:  {safe(drift.found)}{ignored}"
+    lines = [f"{drift.reason} ({drift.severity})", f"wanted: {drift.wanted}", f"found:  {drift.found}"]
+    lines += [f"ignored{until(drift)}: {drift.ignored}"] * (drift.ignored is not None)
+    lines += [f"no longer ignored: {drift.ignore_ended}"] * (drift.ignore_ended is not None)
+    return "\n  ".join(map(safe, lines))
 
 
 def _place(report: DriftReport, asked: Asked | None) -> str:

@@ -9,7 +9,7 @@ from cmscert.model.plan import Drift, Notice
 from cmscert.model.readings import Known
 from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
-from cmscert.reports.markdown_page import OPEN_ROWS, Page, code
+from cmscert.reports.markdown_page import OPEN_ROWS, Page, code, ignore_ended
 from cmscert.reports.plain import counted, day, left, moment
 
 MOST_OF_UNREAD = 8_000
@@ -30,13 +30,18 @@ def drift_markdown(report: DriftReport) -> str:
     kept = MOST_OF_IGNORED * bool(ignored) + MOST_OF_NOTICES * bool(report.notices)
     if report.alarming:
         columns = ("Server", "Slot", "Reason", "Wanted", "Found")
-        rows = [(*_where(drift), code(drift.wanted), code(drift.found)) for drift in report.alarming]
+        rows = [
+            (*_where(drift), code(drift.wanted), code(drift.found) + ignore_ended(drift)) for drift in report.alarming
+        ]
         page.table(columns, rows, noun="finding", room=page.room - kept)
     if ignored:
         page.add(f"### Ignored by the inventory: {len(ignored)}")
-        rows = [(*_where(drift), code(drift.found), code(drift.ignored or "")) for drift in ignored]
-        columns = ("Server", "Slot", "Reason", "Found", "Why it is ignored")
-        page.table(columns, rows, noun="finding", room=MOST_OF_IGNORED, shown=0)
+        alone = [
+            (*_where(drift), code(drift.found), code(drift.ignored or ""), drift.ignored_until or "")
+            for drift in ignored
+        ]
+        more = ("Server", "Slot", "Reason", "Found", "Why it is ignored", "Until")
+        page.table(more, alone, noun="finding", room=MOST_OF_IGNORED, shown=0)
     _notices(page, report.notices)
     return str(page)
 

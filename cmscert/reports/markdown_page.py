@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from cmscert.model.plan import Drift
 from cmscert.reports.plain import counted, safe
 
 MOST_BYTES: Final = 60_000
@@ -25,6 +26,11 @@ def code(text: str) -> str:
     if _PLAIN.fullmatch(shown) and shown == shown.strip():
         return f"`{shown}`"
     return f"<code>{''.join(char if _KEPT.match(char) else f'&#{ord(char)};' for char in shown)}</code>"
+
+
+def ignore_ended(drift: Drift) -> str:
+    """Say behind what was found that it was left alone once."""
+    return "" if drift.ignore_ended is None else f"<br>no longer left alone: {code(drift.ignore_ended)}"
 
 
 class Page:

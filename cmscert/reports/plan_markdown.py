@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cmscert.mmp.typed import typed
 from cmscert.model.plan import FLEET, Drift, Gate, Notice, Plan, Refusal, Step
 from cmscert.model.services import ServiceTable
-from cmscert.reports.markdown_page import OPEN_ROWS, Page, code
+from cmscert.reports.markdown_page import OPEN_ROWS, Page, code, ignore_ended
 from cmscert.reports.plain import counted, duration, moment
 from cmscert.reports.steps import phases, what
 from cmscert.reports.summary import Summary, summarise
@@ -76,12 +76,15 @@ def _differences(page: Page, drift: tuple[Drift, ...]) -> None:
     ignored = [each for each in drift if each.ignored is not None]
     if pending:
         page.add(f"### What differs: {len(pending)}")
-        rows = [(*_where(each), code(each.wanted), code(each.found)) for each in pending]
+        rows = [(*_where(each), code(each.wanted), code(each.found) + ignore_ended(each)) for each in pending]
         page.table(columns, rows, noun="difference", room=MOST_OF_DRIFT)
     if ignored:
         page.add(f"### Ignored by the inventory: {len(ignored)}")
-        rows = [(*_where(each), code(each.found), code(each.ignored or "")) for each in ignored]
-        page.table((*columns[:3], "Found", "Why it is ignored"), rows, noun="line", room=MOST_OF_IGNORED, shown=0)
+        left = [
+            (*_where(each), code(each.found), code(each.ignored or ""), each.ignored_until or "") for each in ignored
+        ]
+        more = (*columns[:3], "Found", "Why it is ignored", "Until")
+        page.table(more, left, noun="line", room=MOST_OF_IGNORED, shown=0)
 
 
 def _where(drift: Drift) -> tuple[str, str, str]:

@@ -33,6 +33,8 @@ DRIFT = record(
     severity=SEVERITY,
     plannable=FLAG,
     ignored=MAYBE,
+    ignored_until=MAYBE,
+    ignore_ended=MAYBE,
 )
 FAULT = record(
     message=TEXT,

@@ -13,6 +13,7 @@ from cmscert.model.plan import FLEET, Drift, Gate, Notice, Plan, Refusal, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, duration, listed, moment
+from cmscert.reports.reasons import until
 from cmscert.reports.steps import phases, what
 from cmscert.reports.summary import summarise
 
@@ -109,7 +110,9 @@ def _difference(drift: Drift) -> list[RenderableType]:
     if not drift.plannable:
         remarks.append("no step mends this")
     if drift.ignored is not None:
-        remarks.append(f"left alone: {drift.ignored}")
+        remarks.append(f"left alone{until(drift)}: {drift.ignored}")
+    if drift.ignore_ended is not None:
+        remarks.append(f"no longer left alone: {drift.ignore_ended}")
     style = "quiet" if drift.ignored is not None else drift.severity
     reason = phrase((drift.reason, style), (f" ({', '.join(remarks)})" if remarks else "", "quiet"))
     rows = [

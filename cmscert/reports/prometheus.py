@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Final, get_args, get_type_hints
 
 from prometheus_client import CollectorRegistry
@@ -113,7 +113,12 @@ class _Sheet(Collector):
         )
         for labels, number in sorted(found.items()):
             by_reason.add(number, *labels)
-        yield from (total.family, by_reason.family)
+        until = self._family(
+            "ignored_until_seconds", "When the day begins on which ignored findings count again.", "server", "reason"
+        )
+        for (server, reason), end in sorted(_ends_of_ignores(self.drift).items()):
+            until.add(end.timestamp(), server, reason)
+        yield from (total.family, by_reason.family, until.family)
 
     def _runs(self) -> Iterator[GaugeMetricFamily]:
         if self.last_run is None:
@@ -124,6 +129,17 @@ class _Sheet(Collector):
         for each in RESULTS:
             result.add(int(each == self.last_run.result), each)
         yield from (ended.family, result.family)
+
+
+def _ends_of_ignores(report: DriftReport) -> dict[tuple[str, str], datetime]:
+    """Return, by server and reason, when the first finding that is ignored for a time counts again."""
+    ends: dict[tuple[str, str], datetime] = {}
+    for drift in report.findings:
+        if drift.ignored is not None and drift.ignored_until is not None:
+            place = (drift.server, drift.reason)
+            end = datetime.fromisoformat(drift.ignored_until).replace(tzinfo=UTC) + timedelta(days=1)
+            ends[place] = min(end, ends.get(place, end))
+    return ends
 
 
 class _Family:

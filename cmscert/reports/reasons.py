@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from cmscert.model.plan import Drift
+
 MEANINGS: Final[Mapping[str, str]] = {
     "not-bound": "No key or no certificate is bound to the slot.",
     "file-missing": "A file is bound, and it is not in the store.",
@@ -57,3 +59,8 @@ MEANINGS: Final[Mapping[str, str]] = {
 def meaning(reason: str) -> str:
     """Return what a reason means; one that this release does not know stands for itself."""
     return MEANINGS.get(reason, reason)
+
+
+def until(drift: Drift) -> str:
+    """Say until which day ``policy.ignore`` leaves a difference alone, behind the words that say that it does."""
+    return "" if drift.ignored_until is None else f" until {drift.ignored_until}"

@@ -14,6 +14,7 @@ from cmscert.model.plan import FLEET, Action, Gate, Plan, PutFile, Rebind, Resto
 from cmscert.model.services import ServiceTable
 from cmscert.reports.expecting import expected
 from cmscert.reports.plain import counted, duration, listed, moment, safe
+from cmscert.reports.reasons import until
 from cmscert.reports.steps import GATES, phases, what
 from cmscert.reports.summary import summarise
 
@@ -45,11 +46,20 @@ def runbook(plan: Plan, table: ServiceTable, *, material: Material | None = None
         for rule in RULES:
             parts += _wrapped(rule, first="- ", other="  ")
         parts += _steps(plan, table, material or {})
-    for number, notice in enumerate(plan.notices):
-        parts += ["", *_title("To know")] if not number else []
-        place = " ".join(part for part in (notice.server, notice.slot) if part)
-        parts += _wrapped(f"{place}: {notice.message}" if place else notice.message, first="- ", other="  ")
-    return "\n".join(line.rstrip() for line in parts) + "\n"
+    return "\n".join(line.rstrip() for line in (*parts, *_besides(plan))) + "\n"
+
+
+def _besides(plan: Plan) -> Iterator[str]:
+    """Say what nobody types anything for: notices, and what the inventory leaves alone."""
+    alone = [each for each in plan.drift if each.ignored is not None]
+    told = [(each.server, each.slot, f"{each.reason}{until(each)}: {each.ignored}") for each in alone]
+    notices = [(each.server, each.slot, each.message) for each in plan.notices]
+    for title, rows in (("To know", notices), ("Left alone, as the inventory asks", told)):
+        if rows:
+            yield from ("", *_title(title))
+        for server, slot, message in rows:
+            place = " ".join(part for part in (server, slot) if part)
+            yield from _wrapped(f"{place}: {message}" if place else message, first="- ", other="  ")
 
 
 def _header(plan: Plan) -> list[str]:

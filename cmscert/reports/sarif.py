@@ -14,7 +14,7 @@ from cmscert.model.results import DriftReport
 from cmscert.reports.documents import made
 from cmscert.reports.plain import stamp
 from cmscert.reports.plan_document import Document
-from cmscert.reports.reasons import meaning
+from cmscert.reports.reasons import meaning, until
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ROOT = "%SRCROOT%"
@@ -112,13 +112,20 @@ def _result(drift: Drift, map_: _Map) -> Document:
         message = {"text": f"server {asked.server}"}
         result["relatedLocations"] = [{"id": 1, **map_.physical(asked.by), "message": message}]
     if drift.ignored is not None:
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": drift.ignored}]
+        result["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": f"{drift.ignored}{_last_day(drift)}"}
+        ]
     return result
 
 
 def _message(drift: Drift) -> str:
     where = drift.server if drift.slot is None else f"{drift.slot} on {drift.server}"
-    return f"{where}: {drift.reason}: wanted {drift.wanted}, found {drift.found}"
+    ended = "" if drift.ignore_ended is None else f"; no longer ignored: {drift.ignore_ended}"
+    return f"{where}: {drift.reason}: wanted {drift.wanted}, found {drift.found}{ended}"
+
+
+def _last_day(drift: Drift) -> str:
+    return f" ({until(drift).strip()})" if until(drift) else ""
 
 
 def _named(report: DriftReport) -> Iterator[tuple[Drift, Document]]:

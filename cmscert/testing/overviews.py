@@ -68,7 +68,9 @@ def fleet_overview(nodes: int = 6) -> Overview:
     public_root = ThrowAwayCa.root("Public Root")
     public = public_root.intermediate("Public Server CA", not_after=MOMENT + 400 * DAY)
     bundle = Bundle(name="corp", certificates=issuing.bundle)
-    fleet = ToyFleet(policy=Policy(ignore=(Ignore(reason="CHG-1204: is replaced in March", server="core3", until="2026-12-31"),)))
+    fleet = ToyFleet(
+        policy=Policy(ignore=(Ignore(reason="CHG-1204: is replaced in March", server="core3", until="2026-12-31"),))
+    )
     join = public.issue("join.example.com", _many("join"), not_before=MOMENT - 300 * DAY, not_after=MOMENT + 60 * DAY)
     next_join = public.issue("join.example.com", _many("join"), not_before=MOMENT - DAY, not_after=MOMENT + 198 * DAY)
     for number in range(1, nodes + 1):

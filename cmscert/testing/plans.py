@@ -171,6 +171,7 @@ def _drift() -> tuple[Drift, ...]:
             reason="certificate-differs",
             wanted="join.example.com, issued by Example Issuing CA, until 2027-11-20 (1a2b3c4d)",
             found="join.example.com, issued by Example Issuing CA, until 2026-12-01 (0badcafe)",
+            ignore_ended="CHG-9 (until 2026-11-01)",
         ),
     )
 

@@ -235,6 +235,21 @@ def test_ignored(name: str, new: Generation, old: Generation) -> None:
     (drift,) = drift_of(fleet, Policy(ignore=(rule,)))
 
     assert (drift.ignored, drift.plannable) == (("known", False) if holds else (None, True))
+    assert drift.ignored_until == (rule.until if holds else None)
+
+
+def test_an_ignore_that_has_ended_is_told(new: Generation, old: Generation) -> None:
+    """Drift comes back after the last day and names the rule that ended last; one that holds wins."""
+    fleet = one(new)
+    fleet.server("core1").hold("callbridge", (old.cluster.certificate,), bundle=new.ca.bundle)
+    over = (Ignore(reason="first", until="2026-10-01"), Ignore(reason="second", until="2026-11-22"))
+    other = Ignore(reason="elsewhere", slot="turn", until="2026-11-22")
+
+    (back,) = drift_of(fleet, Policy(ignore=(over[1], other, over[0])))
+    (still,) = drift_of(fleet, Policy(ignore=(*over, Ignore(reason="third"))))
+
+    assert (back.ignored, back.plannable, back.ignore_ended) == (None, True, "second (until 2026-11-22)")
+    assert (still.ignored, still.ignored_until, still.ignore_ended) == ("third", None, None)
 
 
 def test_due_edges(new_ca: ThrowAwayCa) -> None:

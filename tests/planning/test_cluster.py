@@ -10,7 +10,7 @@ import pytest
 
 from cmscert.mmp.services import SERVICES
 from cmscert.model.database import DatabaseFiles, DatabaseMember, DatabaseState, FormerPrimary
-from cmscert.model.desired import Bundle, Policy, WantedDatabase, WantedServer
+from cmscert.model.desired import Bundle, Ignore, Policy, WantedDatabase, WantedServer
 from cmscert.model.plan import InitializeCluster, Plan, ProveCluster, PutFile
 from cmscert.model.readings import ABSENT, Known, Reading, Unread
 from cmscert.planning.cluster import known_as
@@ -583,6 +583,31 @@ def test_due_without_newer(cluster: Cluster) -> None:
     assert {(drift.reason, drift.plannable) for drift in plan.drift} == {("expires-soon", False)}
     assert {(drift.reason, drift.severity) for drift in late.drift} == {("expired", "error")}
     assert plan.steps == late.steps == ()
+
+
+def test_ignored_faults_take_no_cluster_down(cluster: Cluster) -> None:
+    """What policy ignores of a cluster is shown with its reason, and no rebuild follows; other faults still count."""
+    cluster.fleet.policy = Policy(ignore=(Ignore(reason="CHG-7", slot="database/*", until="2027-01-31"),))
+    calm = cluster.plan().plan
+    cluster.fleet.policy = Policy(ignore=(Ignore(reason="CHG-7", drift="database-client-differs"),))
+    part = cluster.plan().plan
+
+    assert (calm.steps, calm.refusals) == ((), ())
+    assert {(drift.ignored, drift.ignored_until) for drift in calm.drift} == {("CHG-7", "2027-01-31")}
+    assert kinds(part) == REBUILD
+    assert {drift.reason for drift in part.drift if drift.ignored} == {"database-client-differs"}
+
+
+def test_a_member_in_no_cluster_is_never_ignored(cluster: Cluster) -> None:
+    """Others may wait for a member that has left, so it joins whatever policy ignores."""
+    cluster.held = cluster.wanted
+    cluster.standing.remove("core3")
+    cluster.fleet.policy = Policy(ignore=(Ignore(reason="CHG-7"),))
+
+    plan = cluster.plan().plan
+
+    assert ("db-join", "core3") in kinds(plan)
+    assert [(drift.reason, drift.ignored) for drift in plan.drift] == [("database-not-joined", None)]
 
 
 def test_even_number(cluster: Cluster) -> None:

@@ -192,10 +192,11 @@ def test_findings_and_what_is_left_alone_are_apart() -> None:
     page = EVERY["drift"]
 
     mended = [row for row in page.rows if len(row) == 5 and row[0] == "core1" and "leaf-differs" in row[2]]
-    alone = [row for row in page.rows if len(row) == 6 and "CHG-1204" in row[5]]
+    alone = [row for row in page.rows if len(row) == 7 and "CHG-1204" in row[5]]
     assert mended
     assert alone
     assert {row[0] for row in alone} == {"core3"}
+    assert {row[6] for row in alone} == {"2026-12-31"}
 
 
 def test_a_certificate_is_told_with_chain_and_places() -> None:

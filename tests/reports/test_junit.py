@@ -85,7 +85,7 @@ def test_an_ignored_finding_is_skipped_with_its_reason() -> None:
     [skipped] = cases(sample_drift())["edge1", "turn"].result
 
     assert isinstance(skipped, Skipped)
-    assert skipped.message == "leaf-differs ignored: moved with CHG-1204"
+    assert skipped.message == "leaf-differs ignored until 2026-12-31: moved with CHG-1204"
     assert r"found:  \x1b[31m|`</td><script>" in skipped.text
 
 
@@ -98,6 +98,14 @@ def test_an_ignored_finding_beside_another_stays_a_failure() -> None:
     assert isinstance(failure, Failure)
     assert failure.message.startswith("leaf-differs (")
     assert failure.text.endswith("ignored: later")
+
+
+def test_an_ignore_that_has_ended_is_told() -> None:
+    """A finding that was ignored once fails again, and says why it was left alone until when."""
+    [failure] = cases(sample_drift())["edge9", "recorder"].result
+
+    assert isinstance(failure, Failure)
+    assert failure.text.endswith("no longer ignored: CHG-9 (until 2026-11-01)")
 
 
 def test_an_unread_server_is_an_error_and_proves_nothing() -> None:

@@ -89,10 +89,20 @@ def test_the_page_fits_a_comment(number: int) -> None:
     assert len(cells(page)) > 30
 
 
+def test_ignores_say_until_when() -> None:
+    """An ignored finding has its last day; one whose ignore has ended says so where it counts again."""
+    rows = cells(drift_markdown(sample_drift()))
+
+    assert [row[4:] for row in rows if row[1:2] == ["turn"]] == [["moved with CHG-1204", "2026-12-31"]]
+    assert [row[4] for row in rows if row[1:2] == ["recorder"]] == [
+        "the old one<br>no longer left alone: CHG-9 (until 2026-11-01)"
+    ]
+
+
 def test_what_has_no_room_is_counted() -> None:
     """Rows that are shown and rows that are counted make up all of them."""
     page = drift_markdown(many_findings(3000))
-    shown = sum(len(row) == 5 and row[2].startswith("leaf-differs") for row in cells(page))
+    shown = sum(len(row) in {5, 6} and row[2].startswith("leaf-differs") for row in cells(page))
     left = [int(number) for number in re.findall(r"^(\d+) (?:more )?findings left out here", page, re.MULTILINE)]
 
     assert shown + sum(left) == 6000

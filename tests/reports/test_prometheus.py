@@ -13,6 +13,7 @@ from cmscert.reports.prometheus import LONGEST, metrics
 from cmscert.testing.fleet_reports import MOMENT, many_findings, sample_drift, sample_last_run, sample_status
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+_FINDINGS = sample_drift().findings
 WHOLE = metrics(sample_status(), drift=sample_drift(), last_run=sample_last_run())
 
 
@@ -83,6 +84,18 @@ def test_drift_is_counted_by_reason() -> None:
     calm = metrics(sample_status(), drift=replace(sample_drift(), findings=()))
     assert value(calm, "drift") == 0
     assert "cmscert_drift_findings" not in calm
+
+
+def test_the_end_of_an_ignore_can_be_watched() -> None:
+    """An ignored finding with a last day has the moment after it; one without, and one that counts, have none."""
+    other = replace(sample_drift(), findings=tuple(replace(each, ignored_until=None) for each in _FINDINGS))
+
+    assert (
+        value(WHOLE, "ignored_until_seconds", server="edge1", reason="leaf-differs")
+        == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    )
+    assert WHOLE.count("\ncmscert_ignored_until_seconds{") == 1
+    assert "cmscert_ignored_until_seconds" not in metrics(sample_status(), drift=other)
 
 
 def test_the_last_run_is_told() -> None:

@@ -93,7 +93,8 @@ def test_ignored_findings_are_suppressed_with_their_reason() -> None:
 
     assert [number for number, each in enumerate(results) if "suppressions" in each] == [5]
     [suppression] = results[5]["suppressions"]
-    assert suppression["justification"] == "moved with CHG-1204"
+    assert suppression["justification"] == "moved with CHG-1204 (until 2026-12-31)"
+    assert "; no longer ignored: CHG-9 (until 2026-11-01)" in results[6]["message"]["text"]
 
 
 def fingerprints(report: DriftReport) -> list[str]:
