@@ -9,9 +9,11 @@ from cmscert.inventory.checking import Checking
 from cmscert.inventory.complaints import suggestion
 from cmscert.inventory.fields import is_san
 from cmscert.inventory.forms import CertificateForm, FqdnsOf, ServerForm
+from cmscert.inventory.issuer_forms import AcmeForm
 from cmscert.inventory.outline import CertificateOutline, Keys
 from cmscert.mmp.csr import faults, request_for
 from cmscert.pki.generate import key_fault
+from cmscert.pki.names import is_host
 
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
 _WORDS = ("fqdn", "name")
@@ -66,7 +68,7 @@ class Certificates:
             self.checking.add(("certificates", name, "key", "made"), message, reason="key-shared")
 
     def _requestable(self, outline: CertificateOutline) -> None:
-        """Hold what a server is to be asked for against the rules of ``pki csr``."""
+        """Hold what is to be asked for against what the issuer can prove, and the rules of ``pki csr``."""
         if outline.issuer is None:
             return
         stem = outline.name if outline.server is None else f"{outline.name}-{outline.server}"
@@ -74,6 +76,10 @@ class Certificates:
         if twin != (outline.name, outline.server):
             message = f"its request would be called {stem}.csr, as that of {twin[0]} is: rename one of them"
             self.checking.add(outline.keys, message, reason="name-clash", key=True)
+        unproven = [name for name in outline.declared if not is_host(name)]
+        if unproven and isinstance(self.checking.form.issuers.get(outline.issuer), AcmeForm):
+            message = f"{outline.issuer} proves DNS names only (DNS-01), not {', '.join(unproven)}"
+            self.checking.add(outline.keys, message, reason="request")
         if outline.key_made != "device":
             return
         subject = self.checking.form.subject.model_dump(exclude_none=True)

@@ -68,3 +68,21 @@ def test_keys_that_nobody_would_make(folder: Folder, key: str) -> None:
 
     assert (path, reason) == ("certificates.node.key.bits", "invalid-value")
     assert "keys are made with" in message
+
+
+@pytest.mark.parametrize("name", ["10.0.0.1", "2001:db8::1", "ops@example.com"])
+def test_acme_proves_host_names_only(folder: Folder, name: str) -> None:
+    """A name that no DNS record can prove is said before an order is made."""
+    challenge = "{dns_01: {command: [./hook]}}"
+    public = f"{{type: acme, directory: https://ca.example.net/directory, challenge: {challenge}}}"
+    text = (
+        ISSUED.replace("{type: directory, requests: csr, certificates: signed}", public)
+        .replace('    sans: ["{fqdn}"]', f'    sans: ["{{fqdn}}", "{name}"]')
+        .replace("    key: {made: device}", "")
+    )
+
+    assert said(folder, text)[0] == (
+        "certificates.node",
+        "request",
+        f"corp proves DNS names only (DNS-01), not {name}",
+    )
