@@ -28,8 +28,10 @@ file, and say the next thing to do (``hint``)::
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 Severity = Literal["error", "warning"]
 

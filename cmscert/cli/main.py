@@ -16,22 +16,23 @@ from cmscert.cli.hardening import leave_no_core
 from cmscert.cli.output import Output
 from cmscert.errors import CmscertError
 
-COMMANDS = (
-    "validate",
-    "plan",
-    "apply",
-    "drift",
-    "status",
-    "renew",
-    "adopt",
-    "runs",
-    "rollback",
-    "lock",
-    "explain",
-    "schema",
-    "lab",
-    "demo",
-)
+COMMANDS: dict[str, str] = {
+    "validate": "Check an inventory and all material it names, offline.",
+    "plan": "Say what differs, why, and the ordered steps; reads only.",
+    "apply": "Plan (or take a saved plan), show it, ask, apply, verify.",
+    "drift": "Report what is not as wanted, for CI; reads only.",
+    "status": "Show every certificate: bound, on disk, served.",
+    "renew": "Obtain certificates that are missing or due; disturbs no service.",
+    "adopt": "Write an inventory of a live fleet; reads only.",
+    "runs": "What was done, when, by whom: the journals.",
+    "rollback": "Take a run back: names and services as they were before it.",
+    "lock": "Who holds a fleet; give back the lock of a run that died.",
+    "explain": "What a guard, reason, notice or exit code means.",
+    "schema": "JSON Schemas of inventory, plan and reports.",
+    "lab": "Simulated servers on loopback, to rehearse.",
+    "demo": "The whole story on simulated servers, in a minute.",
+}
+"""In the order of their use, with what each says of itself: the first page of help loads none of them."""
 
 COMPLETE = "_CMSCERT_COMPLETE"
 """The variable by which shells ask: ``bash_source`` for the script, ``bash_complete`` for words; zsh, fish likewise."""
@@ -56,6 +57,11 @@ class Commands(click.Group):
             return None
         found: click.Command = import_module(f"cmscert.cli.commands.{cmd_name}").command
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the exit codes."""

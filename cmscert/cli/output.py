@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from cmscert.errors import Fault, InputError
-from cmscert.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from cmscert.app.ports import Note
     from cmscert.errors import CmscertError, NodeError
@@ -44,7 +42,11 @@ class Output:
 
     def width(self, stream: TextIO) -> int:
         """Return the columns of a stream's terminal; 80 for files and pipes, so that they are the same everywhere."""
-        return max(NARROW, min(WIDE, shutil.get_terminal_size().columns)) if stream.isatty() else NARROW
+        if not stream.isatty():
+            return NARROW
+        import shutil
+
+        return max(NARROW, min(WIDE, shutil.get_terminal_size().columns))
 
     @property
     def to_file(self) -> bool:
@@ -105,6 +107,8 @@ class Output:
 
 def write_file(path: Path, text: str) -> None:
     """Write a whole file or none of it. Raises InputError."""
+    from cmscert.files import write_whole
+
     try:
         write_whole(path, text.encode())
     except OSError as error:

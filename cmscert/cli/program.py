@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +11,8 @@ NAME = "cmscert"
 
 def program() -> str:
     """Return the name where the shell finds it, else the path by which it was started (``.venv/bin/cmscert``)."""
+    import shutil
+
     started = Path(sys.argv[0])
     if shutil.which(NAME) is not None or started.stem != NAME:
         return NAME

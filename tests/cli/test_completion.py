@@ -56,4 +56,4 @@ def test_completing_loads_nothing_heavy() -> None:
     }
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
-    assert {"asyncssh", "cryptography", "pydantic", "structlog"}.isdisjoint(ran.stderr.split())
+    assert {"asyncssh", "cryptography", "pydantic", "structlog", "rich"}.isdisjoint(ran.stderr.split())

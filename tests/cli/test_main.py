@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from cmscert.cli import failures
+from cmscert.cli import bug_report
 from cmscert.cli.commands import schema
 from cmscert.cli.main import COMMANDS, cmscert, main
 from cmscert.cli.output import Output, write_file
@@ -64,6 +65,14 @@ def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
     assert [line for line in page.splitlines() if line.endswith("...") and not line.startswith("Usage:")] == []
     assert [name for name in COMMANDS if f"\n  {name}" not in page] == []
     assert "\n  130  interrupted" in page
+
+
+def test_first_page_says_what_the_commands_say() -> None:
+    """The table that help is drawn from, without loading a command, says of each what it says of itself."""
+    context = click.Context(cmscert)
+    commands = {name: cmscert.get_command(context, name) for name in COMMANDS}
+
+    assert {name: one.get_short_help_str(80) for name, one in commands.items() if one is not None} == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -210,12 +219,12 @@ def test_bug_report_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captur
     """Without a place for the report its text goes to stderr."""
     file = tmp_path / "file"
     file.write_text("")
-    before = failures.tempfile.tempdir
-    failures.tempfile.tempdir = str(file)
+    before = tempfile.tempdir
+    tempfile.tempdir = str(file)
     try:
-        place = failures.write_report(RuntimeError(), file)
+        place = bug_report.write_report(RuntimeError(), file)
     finally:
-        failures.tempfile.tempdir = before
+        tempfile.tempdir = before
 
     assert str(place) == "the lines above"
     assert "RuntimeError" in capsys.readouterr().err
@@ -223,12 +232,12 @@ def test_bug_report_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captur
 
 def test_bug_report_prefers_the_state_folder(tmp_path: Path) -> None:
     """The report stands with the journals when their place is known."""
-    assert failures.write_report(RuntimeError(), tmp_path / "state").parent == tmp_path / "state"
+    assert bug_report.write_report(RuntimeError(), tmp_path / "state").parent == tmp_path / "state"
 
 
 def test_missing_parts_are_named_in_reports() -> None:
     """A library that is not installed is told as such."""
-    assert failures._version("no-such-library-at-all") == "not installed"
+    assert bug_report._version("no-such-library-at-all") == "not installed"
 
 
 def test_interrupt_is_130(broken: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,8 @@ def command(folder: Path | None) -> int:
 
 def demo_inventory() -> str:
     """Return the inventory of the demo: packed into a wheel, or of the checkout."""
+    from importlib import resources
+
     packed = resources.files("cmscert") / "cli" / NAME
     if packed.is_file():
         return packed.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmscert.cli.exit_codes import DRIFT, NODE, first_of
-from cmscert.cli.options import INVENTORY, PARALLEL, reading, talks
+from cmscert.cli.options import PARALLEL, reading, talks
 from cmscert.cli.output import Output
 
 if TYPE_CHECKING:
@@ -19,13 +19,24 @@ if TYPE_CHECKING:
 
 
 @click.command("drift", short_help="Report what is not as wanted, for CI; reads only.")
-@INVENTORY
+@click.argument(
+    "paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="INVENTORY | --merge REPORT..."
+)
+@click.option("--merge", "merging", is_flag=True, help="Put JSON reports of shards together; connects to nothing.")
 @PARALLEL
 @talks(*reading("markdown", "html", "junit", "sarif", "prometheus"))
-def command(output: Output, inventory: Path, parallel: int) -> int:
-    """Say what on the servers is not as wanted; for CI and monitoring; reads only."""
-    look = {"prometheus": _metrics, "html": _page}.get(output.form, _report)
-    report, failures = look(output, inventory, parallel)
+def command(output: Output, paths: tuple[Path, ...], parallel: int, *, merging: bool) -> int:
+    """Say what on the servers is not as wanted; for CI and monitoring; reads only.
+
+    With --merge, reports that drift --format json wrote of parts of a fleet become one, in any format.
+    """
+    if merging:
+        report, failures = _merged(output, paths)
+    elif len(paths) > 1:
+        raise click.UsageError("one INVENTORY at a time: several files are put together with --merge")
+    else:
+        look = {"prometheus": _metrics, "html": _page}.get(output.form, _report)
+        report, failures = look(output, paths[0], parallel)
     output.failures(failures)
     return first_of([NODE] * (not report.complete) + [DRIFT] * bool(report.alarming))
 
@@ -73,6 +84,24 @@ def _write(output: Output, report: DriftReport) -> None:
             from cmscert.reports.fleet_text import drift_text
 
             output.result(drift_text(report, width=output.result_width, colour=output.result_colour))
+
+
+def _merged(output: Output, reports: tuple[Path, ...]) -> tuple[DriftReport, Mapping[str, NodeError]]:
+    """Write what several processes found as the report of one; drift reports hold no certificates to draw."""
+    if output.select or output.state_dir is not None:
+        raise click.UsageError("--select and --state-dir do not go with --merge: the reports say what was looked at")
+    if output.form == "html":
+        raise click.UsageError("--format html does not go with --merge: it shows certificates, reports name findings")
+    from cmscert.app.merge import merge
+
+    made = merge(reports)
+    if output.form == "prometheus":
+        from cmscert.reports.prometheus import metrics
+
+        output.result(metrics(made.status, drift=made.report))
+    else:
+        _write(output, made.report)
+    return made.report, made.failures
 
 
 def _page(output: Output, inventory: Path, parallel: int) -> tuple[DriftReport, Mapping[str, NodeError]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -38,6 +37,8 @@ def command(output: Output, name: str | None, write: Path | None) -> int:
 
 def schema_texts() -> dict[str, str]:
     """Return every schema as the text of its file, by name."""
+    import json
+
     from cmscert.inventory.schema import inventory_schema
     from cmscert.reports.schemas import report_schemas
 
