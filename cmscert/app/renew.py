@@ -19,7 +19,7 @@ from cmscert.app.plan import own_state_dir
 from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
 from cmscert.app.suggestions import ask_suggestions, with_suggestions
-from cmscert.app.supplies import issued_uses, open_store, places_of, waits_for
+from cmscert.app.supplies import issued_uses, open_store, places_of, seal_store, waits_for
 from cmscert.errors import CmscertError, Fault, InputError, IssuerError, NodeError, SecretError
 from cmscert.inventory.load import read_bundles
 from cmscert.inventory.outline import CertificateOutline, CmsCaIssuer, Outline
@@ -89,6 +89,7 @@ async def renew(
     """
     outline, bundles = read_bundles(inventory)
     if not options.rehearse:
+        seal_store(outline)
         await ask_suggestions(outline, now, ports.note)
     outline = with_suggestions(outline)
     needs = tuple(_needs(outline, options, now))

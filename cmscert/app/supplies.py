@@ -40,6 +40,13 @@ def open_store(outline: Outline, *, keys: bool) -> Store:
     return Store.open(store_path(outline), passphrase)
 
 
+def seal_store(outline: Outline) -> None:
+    """Encrypt the keys that were kept before the inventory named a passphrase. Raises InputError and SecretError."""
+    if outline.store is None or outline.store.passphrase is None or not open_store(outline, keys=False).open_keys():
+        return
+    open_store(outline, keys=True).seal_keys()
+
+
 def supplies_of(outline: Outline) -> Supplies:
     """Take everything out of the store that an inventory asks for; without issuers it is not even opened.
 

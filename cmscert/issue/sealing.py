@@ -26,6 +26,7 @@ _PBES2: Final = bytes.fromhex("2a864886f70d01050d")
 _SCRYPT: Final = bytes.fromhex("2b06010401da47040b")
 _AES_256_CBC: Final = bytes.fromhex("60864801650304012a")
 _LINE: Final = 64
+_LABEL: Final = "ENCRYPTED PRIVATE KEY"
 
 
 def sealed(key: PrivateKey, passphrase: bytes) -> bytes:
@@ -42,7 +43,12 @@ def sealed(key: PrivateKey, passphrase: bytes) -> bytes:
     der = _sequence(scheme, _tlv(OCTET_STRING, cipher.update(padded) + cipher.finalize()))
     text = base64.b64encode(der)
     lines = (text[at : at + _LINE] for at in range(0, len(text), _LINE))
-    return b"\n".join((b"-----BEGIN ENCRYPTED PRIVATE KEY-----", *lines, b"-----END ENCRYPTED PRIVATE KEY-----", b""))
+    return b"\n".join((f"-----BEGIN {_LABEL}-----".encode(), *lines, f"-----END {_LABEL}-----".encode(), b""))
+
+
+def is_sealed(content: bytes) -> bool:
+    """Tell whether a key file is encrypted."""
+    return any(block.label == _LABEL for block in scan(content))
 
 
 def _sequence(*parts: bytes) -> bytes:

@@ -15,7 +15,7 @@ run dies, the store holds what it held before, or what it was to hold after.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ from cmscert.issue.index import (
     write_issuer,
 )
 from cmscert.issue.places import LOCK_SECONDS, Places
-from cmscert.issue.sealing import sealed
+from cmscert.issue.sealing import is_sealed, sealed
 from cmscert.model.secret import Secret
 from cmscert.pki.armour import refuse
 from cmscert.pki.certificate import Certificate
@@ -145,6 +145,17 @@ class Store:
         if key.spki_sha256 != spki:
             raise self._places.damaged("keys", spki, "it is another key")
         return key
+
+    def open_keys(self) -> tuple[str, ...]:
+        """Return the keys that lie in the store unencrypted, by SHA-256 of their public half."""
+        return tuple(name for name in self._places.names("keys") if self._is_open(name))
+
+    def seal_keys(self) -> None:
+        """Encrypt the keys that were kept before there was a passphrase. Damaged ones stay for whoever needs them."""
+        with self.held():
+            for spki in self.open_keys():
+                with suppress(InputError):
+                    self._keep_key(self.key(spki))
 
     def put_pending(
         self,
@@ -331,6 +342,12 @@ class Store:
 
     def _replace(self, name: str, server: str | None, record: Record) -> None:
         self._places.write("index", name, write_index(name, {**self._index(name), server: record}))
+
+    def _is_open(self, spki: str) -> bool:
+        try:
+            return not is_sealed(self._places.read("keys", spki))
+        except InputError:  # another run may have pruned it, or it cannot be read: nothing to encrypt
+            return False
 
     def _keep_key(self, key: PrivateKey) -> None:
         content = key.pem() if self._passphrase is None else sealed(key, self._passphrase)

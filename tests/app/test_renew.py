@@ -208,6 +208,23 @@ async def test_nothing_due_needs_no_secret(scene: MakeScene, monkeypatch: pytest
     assert code_of(report) == 0
 
 
+async def test_a_passphrase_that_comes_later(scene: MakeScene) -> None:
+    """Keys that were kept open are encrypted by the next run after the inventory names a passphrase."""
+    named = "store: {path: store, passphrase: {env: STORE_PASSPHRASE}}"
+    stage = scene(BASE.replace(named, "store: {path: store}"))
+    await stage.renew()
+    keys = sorted((stage.folder.path / "store/material/keys").iterdir())
+    assert all(b"BEGIN PRIVATE KEY" in key.read_bytes() for key in keys)
+    inventory = stage.folder.inventory
+    inventory.write_text(inventory.read_text().replace("store: {path: store}", named))
+    await stage.renew(rehearse=True)
+    assert all(b"BEGIN PRIVATE KEY" in key.read_bytes() for key in keys)
+    await stage.renew()
+
+    assert all(b"BEGIN ENCRYPTED PRIVATE KEY" in key.read_bytes() for key in keys)
+    assert code_of(await stage.renew()) == 10
+
+
 async def test_a_rehearsal_asks_nobody(scene: MakeScene) -> None:
     """With ``rehearse`` what is due is told, and nothing is written."""
     stage = scene()

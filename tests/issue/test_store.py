@@ -409,3 +409,20 @@ def test_stores_of_others_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(InputError, match="belongs to another user"):
         Store.open(tmp_path)
+
+
+def test_damaged_keys_are_not_sealed(tmp_path: Path, key: PrivateKey, csr: bytes, now: datetime) -> None:
+    """A key file that cannot be read stays as it is, and keeps no other from being encrypted."""
+    store = Store.open(tmp_path)
+    store.put_pending("node", None, csr=csr, key=key, issuer="lab", at=now)
+    good = store.path / "keys" / f"{key.spki_sha256}.key"
+    damaged = good.with_name(f"{'0' * 64}.key")
+    damaged.write_bytes(b"no key\n")
+    sealing = Store.open(tmp_path, Secret("correct horse"))
+    (store.path / "keys" / f"{'1' * 64}.key").mkdir()
+    sealing.seal_keys()
+
+    assert sealing.open_keys() == ("0" * 64,)
+    assert damaged.read_bytes() == b"no key\n"
+    assert b"BEGIN ENCRYPTED PRIVATE KEY" in good.read_bytes()
+    assert sealing.key(key.spki_sha256) == key
