@@ -151,8 +151,8 @@ plan or a message. Where a guard refuses, the fault must explain it, and once th
 * A service without a port that begins with TLS (`xmpp`, `loadbalancer`) is believed by its status screen.
 * A service that runs, though the key and certificate bound to it do not belong together, cannot be taken back to
   that: it stays down, and the commands to type by hand do not start it either. The next `apply` does.
-* Where names are fixed, several services share files. A run that was taken back on one server leaves what was done on
-  others; until the next `apply`, a service there may stand before files that no longer belong together, and would not
-  come back after a reboot.
+* Where names are fixed, several services may share files. What no service came to load is put back; but when one
+  service is taken back and another that shares its files was already done, that one stands before files that may no
+  longer belong together, and would not come back after a reboot before the next `apply`.
 * A server whose clock has jumped is refused until somebody sets it right, or lifts the guard.
 """
