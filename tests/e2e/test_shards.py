@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,3 +43,79 @@ def test_a_shard_reads_its_own_servers(cli: Cli, fleet: Any) -> None:  # noqa: A
     assert {each["slot"] for each in shard["outside"]} == {None, "database/main"}
     assert whole["outside"] == []
     assert json.dumps(whole["asked"]).count('"slot": null') == len(fleet.fleet.nodes)
+
+
+@pytest.fixture(scope="module")
+def shards(cli: Cli, fleet: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:  # noqa: ANN401 - the bench of conftest
+    """The reports of three processes that read the whole fleet between them."""
+    folder = tmp_path_factory.mktemp("shards")
+    for name, select in (("core", "server=core*"), ("rest", "server=[!c]*"), ("database", "service=database")):
+        ran = cli("drift", fleet.inventory, "--format", "json", "--select", select, "--output", folder / f"{name}.json")
+        assert ran.code == 6, ran
+    return sorted(folder.iterdir())
+
+
+def test_shards_say_together_what_one_process_says(cli: Cli, fleet: Any, shards: list[Path]) -> None:  # noqa: ANN401 - the bench of conftest
+    """The report of three processes is that of one, with its code; nobody is connected to."""
+    whole = report(cli, fleet)
+    marks = {name: len(node.history) for name, node in fleet.fleet.nodes.items()}
+    ran = cli("drift", "--merge", *shards, "--format", "json")
+    merged = ran.document("drift")
+
+    assert (ran.code, ran.err) == (6, "")
+    assert whole["findings"] == merged["findings"]
+    assert whole["summary"] == merged["summary"]
+    for key in ("fleet", "inventory_sha256", "select", "complete", "unread", "inventory", "asked", "outside"):
+        assert whole[key] == merged[key], key
+    assert {name: len(node.history) for name, node in fleet.fleet.nodes.items()} == marks
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "junit", "sarif"])
+def test_every_form_is_that_of_one_process(cli: Cli, fleet: Any, shards: list[Path], form: str) -> None:  # noqa: ANN401 - the bench of conftest
+    """What is drawn of merged reports differs in its moment and in notices about pairs of servers alone."""
+    whole = cli("drift", fleet.inventory, "--format", form)
+    merged = cli("drift", "--merge", *shards, "--format", form)
+    drawn = [re.sub(r"20\d\d-\d\d-\d\d[T ][0-9:.]+(?: UTC|Z)?", "…", each.out) for each in (whole, merged)]
+
+    assert (whole.code, merged.code) == (6, 6)
+    assert set(drawn[1].splitlines()) <= set(drawn[0].splitlines())
+    assert len(drawn[1].splitlines()) > 0.8 * len(drawn[0].splitlines())
+
+
+def test_metrics_of_merged_reports(cli: Cli, shards: list[Path]) -> None:
+    """Prometheus gets drift and which servers were read; certificates are not in drift reports."""
+    ran = cli("drift", "--merge", *shards, "--format", "prometheus")
+
+    assert ran.code == 6
+    assert 'cmscert_drift{fleet="example"}' in ran.out
+    assert 'cmscert_server_read{fleet="example",server="edge1"} 1.0' in ran.out
+    assert "not_after" not in ran.out
+
+
+def test_a_lost_shard_is_told(cli: Cli, shards: list[Path]) -> None:
+    """Without one report the code is 4, and its servers are named in the report and on stderr."""
+    ran = cli("drift", "--merge", *(path for path in shards if path.stem != "rest"), "--format", "json")
+
+    assert ran.code == 4
+    merged = ran.document("drift")
+    assert merged["complete"] is False
+    assert {each["why"] for each in merged["unread"]} == {"no report holds it"}
+    assert "edge1: no report holds it" in ran.err
+
+
+def test_what_does_not_go_with_merge(cli: Cli, shards: list[Path], tmp_path: Path) -> None:
+    """Wrong usage is 2; a report that is none is 3, with its file and key, and stdout stays empty."""
+    for words in (("--select", "server=a"), ("--state-dir", tmp_path), ("--format", "html")):
+        assert cli("drift", "--merge", *shards, *words).code == 2
+    assert cli("drift", *shards).code == 2
+    assert cli("drift", "--merge").code == 2
+    other = tmp_path / "other.json"
+    other.write_text(shards[0].read_text().replace('"fleet": "example"', '"fleet": "other"'))
+    ran = cli("drift", "--merge", *shards, other)
+
+    assert (ran.code, ran.out) == (3, "")
+    assert "other.json: fleet: other, where another report says example" in " ".join(ran.err.split())
+    other.write_text(shards[0].read_text().replace('"fleet": "example"', '"\\u001b[2J": 1, "fleet": "example"'))
+    spoilt = cli("drift", "--merge", other)
+    assert spoilt.code == 3
+    assert "\x1b" not in spoilt.err

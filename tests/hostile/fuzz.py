@@ -31,6 +31,8 @@ ABOVE_BASE_MB = 200
 SECONDS_FOR_ONE = 1
 LARGEST = 20_000
 PARTS = (
+    "cmscert.app.drift_file",
+    "cmscert.app.merge",
     "cmscert.app.plan_file",
     "cmscert.apply.journal",
     "cmscert.apply.before",
@@ -46,6 +48,12 @@ PARTS = (
     "cmscert.pki.keys",
     "cmscert.pki.pem",
     "cmscert.pki.request",
+    "cmscert.reports.documents",
+    "cmscert.reports.fleet_text",
+    "cmscert.reports.junit",
+    "cmscert.reports.markdown",
+    "cmscert.reports.prometheus",
+    "cmscert.reports.sarif",
     "cmscert.transport.known_hosts",
     "cmscert.transport.shell",
 )
@@ -128,6 +136,23 @@ def _request(content: bytes) -> None:
 def _plan(content: bytes) -> None:
     with _refusing():
         _module("cmscert.app.plan_file").read_plan(content, file="f")
+
+
+def _drift(content: bytes) -> None:
+    """A report that is taken is merged with itself and drawn; no form of it may break or hold what terminals obey."""
+    with _refusing():
+        report = _module("cmscert.app.drift_file").read_drift(content, file="f")
+        merge = _module("cmscert.app.merge")
+        merged = merge.merge_reports([report, report])
+        status = merge.Merged(report=merged, failures={}).status
+        for text in (
+            _module("cmscert.reports.fleet_text").drift_text(merged),
+            _module("cmscert.reports.markdown").drift_markdown(merged),
+            _module("cmscert.reports.junit").drift_junit(merged),
+            str(_module("cmscert.reports.sarif").drift_sarif(merged)),
+            _module("cmscert.reports.prometheus").metrics(status, drift=merged),
+        ):
+            assert not any(obeyed(char) for char in text.replace("\n", ""))
 
 
 def _journal(content: bytes) -> None:
@@ -288,6 +313,15 @@ def _plan_seeds() -> list[bytes]:
     return [json.dumps(empty).encode(), golden]
 
 
+def _drift_seeds() -> list[bytes]:
+    from dataclasses import replace
+
+    sample = _module("cmscert.testing.fleet_reports").sample_drift()
+    findings = tuple(drift for drift in sample.findings if drift.server != "edge9")
+    document = _module("cmscert.reports.documents").drift_document(replace(sample, findings=findings))
+    return [json.dumps(document).encode()]
+
+
 def _journal_seeds() -> list[bytes]:
     journal, events = _module("cmscert.apply.journal"), _module("cmscert.model.events")
     at = _module("cmscert.testing.fleets").MOMENT
@@ -373,6 +407,7 @@ TARGETS: dict[str, Target] = {
     ),
     "request": Target(run=_request, seeds=_request_seeds, words=("-----BEGIN ", "-----END ", "-----")),
     "plan": Target(run=_plan, seeds=_plan_seeds, words=(*JSON, '"kind"', '"action"', "../", "--")),
+    "drift": Target(run=_drift, seeds=_drift_seeds, words=(*JSON, '"asked"', "2026-11-23", "\\u202e")),
     "journal": Target(run=_journal, seeds=_journal_seeds, words=(*JSON, '"n"', '"sum"', '"event"', "\n")),
     "observed": Target(run=_observed, seeds=_observed_seeds, words=JSON),
     "lock": Target(run=_lock, seeds=_lock_seeds, words=JSON),

@@ -44,8 +44,9 @@ def command(output: Output, paths: tuple[Path, ...], parallel: int, *, merging: 
 def _report(output: Output, inventory: Path, parallel: int) -> tuple[DriftReport, Mapping[str, NodeError]]:
     import asyncio
 
+    from cmscert.app.clock import utc_now
     from cmscert.app.plan import drift
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.ports import live_ports
 
     ports = live_ports(output.note())
     made = asyncio.run(
