@@ -1,12 +1,13 @@
 """Reads a fleet: one connection a server, all at once, only the connecting is limited.
 
-A server that cannot be read does not stop the others: it is Unread in what comes back, and its error is kept.
+Who only reads lets go of each server when it is read (``sight``); who goes on to change holds them all (``reach``). A
+server that cannot be read does not stop the others: it is Unread in what comes back, and its error is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from cmscert.model.names import Release
 from cmscert.model.observed import ObservedServer
 from cmscert.model.readings import Known, Reading, Unread
 from cmscert.model.secret import Secret
+from cmscert.observe.asking import together
 from cmscert.observe.server import observe_server
 from cmscert.planning.trust import related_services
 from cmscert.transport.credentials import Credentials
@@ -138,33 +140,82 @@ async def observe(
     members: frozenset[str] = frozenset(),
 ) -> Sighted:
     """Read every server at once. ``members``: servers that are asked about their database."""
-    failures = dict(reached.failures)
-    extra = related_services(SERVICES, (slot for server in desired.servers for slot in server.slots_seen))
+    looking = _Looking(desired, entry, ports, members)
 
     async def one(server: WantedServer) -> ObservedServer:
-        if server.name in failures:
-            return unreached(server.name, failures[server.name])
-        try:
-            seen = await observe_server(
-                reached.sessions[server.name],
-                server,
-                table=SERVICES,
-                probe=ports.probe,
-                clock=ports.clock,
-                user=entry[server.name][0].user,
-                extra=extra,
-                database=server.name in members,
-            )
-        except NodeError as error:
-            failures[server.name] = error
-            return unreached(server.name, error)
-        ports.note("read", server=server.name, release=_shown(seen.release))
+        if server.name in reached.failures:
+            raise reached.failures[server.name]
+        return await looking.look(reached.sessions[server.name], server)
+
+    return await looking.each(one)
+
+
+async def sight(
+    entry: Mapping[str, Entry],
+    opener: Open[S],
+    desired: Desired,
+    ports: Ports,
+    *,
+    parallel: int = PARALLEL,
+    members: frozenset[str] = frozenset(),
+) -> Sighted:
+    """Connect to each server, read it, log out; none waits for another but for its turn to connect.
+
+    So few connections are open at a time that their memory does not grow with the fleet. ``members``: as ``observe``.
+    """
+    limit = asyncio.Semaphore(parallel)
+    looking = _Looking(desired, entry, ports, members)
+
+    async def one(server: WantedServer) -> ObservedServer:
+        async with AsyncExitStack() as stack:
+            async with limit:
+                session = await stack.enter_async_context(opener(*entry[server.name]))
+            return await looking.look(session, server)
+
+    return await looking.each(one)
+
+
+class _Looking:
+    """One look at a fleet."""
+
+    def __init__(self, desired: Desired, entry: Mapping[str, Entry], ports: Ports, members: frozenset[str]) -> None:
+        self.desired = desired
+        self.entry = entry
+        self.ports = ports
+        self.members = members
+        self.extra = related_services(SERVICES, (slot for server in desired.servers for slot in server.slots_seen))
+
+    async def look(self, session: ReadSession, server: WantedServer) -> ObservedServer:
+        """Read one server. Raises NodeError."""
+        seen = await observe_server(
+            session,
+            server,
+            table=SERVICES,
+            probe=self.ports.probe,
+            clock=self.ports.clock,
+            user=self.entry[server.name][0].user,
+            extra=self.extra,
+            database=server.name in self.members,
+        )
+        self.ports.note("read", server=server.name, release=_shown(seen.release))
         return seen
 
-    seen = await asyncio.gather(*(one(server) for server in desired.servers))
-    for name, error in failures.items():
-        ports.note("not read", server=name, why=error.message)
-    return Sighted(observed={each.name: each for each in seen}, failures=failures)
+    async def each(self, one: Callable[[WantedServer], Awaitable[ObservedServer]]) -> Sighted:
+        """Read every server, and keep why one could not be read."""
+        errors: dict[str, NodeError] = {}
+
+        async def safely(server: WantedServer) -> ObservedServer:
+            try:
+                return await one(server)
+            except NodeError as error:
+                errors[server.name] = error
+                return unreached(server.name, error)
+
+        seen = await together(*(safely(server) for server in self.desired.servers))
+        failures = {each.name: errors[each.name] for each in seen if each.name in errors}
+        for name, error in failures.items():
+            self.ports.note("not read", server=name, why=error.message)
+        return Sighted(observed={each.name: each for each in seen}, failures=failures)
 
 
 def _shown(release: Reading[Release]) -> str:

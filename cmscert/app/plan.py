@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cmscert import __version__
 from cmscert.app.checkout import checkout_path
-from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
+from cmscert.app.fleet import PARALLEL, Sighted, entries, sight
 from cmscert.app.holding import dead_runs
 from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
@@ -56,8 +56,7 @@ class DriftResult:
 async def look(chosen: Chosen, desired: Desired, ports: Ports, *, parallel: int = PARALLEL) -> Sighted:
     """Read the servers of ``desired``, a part of what was chosen, through sessions that cannot write."""
     entry = entries(chosen.loaded.logins, desired.servers, chosen.folder)
-    async with reach(entry, ports.reader, parallel=parallel) as reached:
-        return await observe(reached, desired, entry, ports, members=members_of(chosen))
+    return await sight(entry, ports.reader, desired, ports, parallel=parallel, members=members_of(chosen))
 
 
 def members_of(chosen: Chosen) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from cmscert.app.fleet import Entry, entries, observe, reach, unreached
+from cmscert.app.fleet import Entry, Sighted, entries, observe, reach, sight, unreached
 from cmscert.app.ports import Ports, no_note
 from cmscert.errors import ConnectionLost, InputError, NodeError, SecretError, Unreachable
 from cmscert.model.desired import Desired, Policy, WantedServer
@@ -164,6 +164,62 @@ async def test_a_connection_that_ends_is_unread() -> None:
 
     assert isinstance(sighted.observed["core1"].reached, Unread)
     assert [event for event, server in noted if server == "core1"]
+
+
+def look_at(*names: str, opener: Any, parallel: int = 50) -> Any:  # noqa: ANN401 - any door, a coroutine
+    """Read servers of which nothing is wanted."""
+
+    async def probe(*_: object) -> Any:  # noqa: ANN401 - never called
+        raise AssertionError("nothing to probe")
+
+    servers = tuple(WantedServer(name=name, address="", fqdn="") for name in names)
+    desired = Desired(fleet="example", servers=servers, policy=Policy(), inventory_sha256="")
+    ports = Ports(reader=opener, writer=opener, probe=probe)
+    return sight(wanted(*names), opener, desired, ports, parallel=parallel)
+
+
+class LostDoors(Doors):
+    """Sessions that end at the first question."""
+
+    @asynccontextmanager
+    async def __call__(self, entry: Login, credentials: object, hosts: object) -> AsyncIterator[ReadSession]:
+        """Open one."""
+        async with super().__call__(entry, credentials, hosts):
+            yield cast("Any", Lost())
+
+
+async def test_whoever_only_reads_lets_go_of_each_server() -> None:
+    """A server that was read, or lost meanwhile, is logged out of; how many connect at a time is kept."""
+    doors = LostDoors()
+    sighted = await look_at(*NAMES, opener=doors, parallel=2)
+    assert (doors.most, doors.open) == (2, 0)
+    assert list(sighted.observed) == list(NAMES)
+    assert all(isinstance(each.reached, Unread) for each in sighted.observed.values())
+
+
+async def test_one_that_cannot_be_reached_keeps_no_other_from_being_read() -> None:
+    """Its error is kept, in the order of the inventory, whoever failed first."""
+    slow = asyncio.Event()
+
+    async def fails_late() -> None:
+        await slow.wait()
+        raise Unreachable("core1", "no answer")
+
+    async def fails_first() -> None:
+        slow.set()
+        raise Unreachable("core2", "no answer")
+
+    sighted: Sighted = await look_at(*NAMES, opener=LostDoors(core1=fails_late, core2=fails_first))
+    assert list(sighted.failures) == ["core1", "core2"]
+    assert sighted.observed["core2"].reached == Unread("no answer")
+
+
+async def test_a_bug_while_reading_ends_everything() -> None:
+    """What nobody foresaw is raised, and what is still connecting is given up."""
+    doors = LostDoors(core1=fails(RuntimeError("bug")), core2=hangs)
+    with pytest.raises(RuntimeError, match="bug"):
+        await look_at(*NAMES, opener=doors)
+    assert (doors.open, doors.opening) == (0, 0)
 
 
 def test_unreached_says_why_without_the_name_twice() -> None:
