@@ -103,6 +103,7 @@ class WantedServer:
 
     ``release``: what the inventory says, None when it leaves it open. ``pending``: files of requests that await a
     signature (keys made on the server): never removed. ``looked_at``: what is read besides what is wanted.
+    ``others``: services that the inventory names here and a selection left out.
     """
 
     name: str
@@ -115,6 +116,7 @@ class WantedServer:
     slots: tuple[WantedSlot, ...] = ()
     pending: tuple[str, ...] = ()
     looked_at: tuple[LookedAt, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def slots_seen(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class Case:
 
     ``dead``: runs that are known to be over. ``unfinished``: what runs left that did not come to a good end.
     ``interruptions``: what becomes of the services among that; ``mended``: those that this plan starts or loads again,
-    by (server, service).
+    by (server, service). ``held``: the servers that the run will keep to itself; None stands for every one.
     """
 
     desired: Desired
@@ -35,6 +35,7 @@ class Case:
     unfinished: Unfinished = NOTHING_UNFINISHED
     interruptions: tuple[Interruption, ...] = ()
     mended: Mapping[Place, Interruption] = field(default_factory=dict)
+    held: frozenset[str] | None = None
 
     @property
     def policy(self) -> Policy:

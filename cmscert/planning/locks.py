@@ -13,12 +13,16 @@ from cmscert.planning.sight import Sight
 
 
 def foreign_lock(case: Case) -> Iterator[Refusal]:
-    """Another run holds the fleet."""
+    """Another run holds the fleet, or servers that this one has to hold."""
     for marker, servers in _by_run(case, live=True):
-        yield Refusal(
-            guard="foreign-lock", server=servers[0], message=f"{_who(marker)} is changing this fleet: wait for its end"
-        )
+        mine = [name for name in servers if _is_held(case, name)]
+        if mine:
+            yield Refusal(
+                guard="foreign-lock", server=mine[0], message=f"{_who(marker)} is changing this fleet: wait for its end"
+            )
     for sight, why in _unread(case):
+        if not _is_held(case, sight.name):
+            continue
         yield Refusal(guard="foreign-lock", server=sight.name, message=f"{why}: who holds the fleet is not known")
 
 
@@ -39,6 +43,10 @@ def lock_expired(case: Case) -> Iterator[Notice]:
             f"{', '.join(servers)}; the next apply removes it"
         )
         yield Notice(server=servers[0], reason="expired-lock", message=message)
+
+
+def _is_held(case: Case, server: str) -> bool:
+    return case.held is None or server in case.held
 
 
 def _by_run(case: Case, *, live: bool) -> list[tuple[Marker, list[str]]]:

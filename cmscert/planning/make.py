@@ -21,6 +21,7 @@ from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, data
 from cmscert.planning.cluster_steps import draft_cluster
 from cmscert.planning.drift import awaited_drift, find_drift, find_unread
 from cmscert.planning.guards import refusals
+from cmscert.planning.holds import servers_held
 from cmscert.planning.interrupted import (
     find_interruptions,
     left_to_mend,
@@ -43,11 +44,13 @@ class Planned:
     """A plan, and the public bytes that its uploads need, by content id. Keys stay with whoever loaded them.
 
     ``settles``: unfinished runs that nobody has to hear of again once the plan is applied, or has nothing to do.
+    ``held``: the servers that the run keeps to itself; None stands for every one.
     """
 
     plan: Plan
     contents: Mapping[str, bytes]
     settles: tuple[str, ...] = ()
+    held: frozenset[str] | None = None
 
 
 def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
@@ -115,6 +118,7 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     held = [
         cluster for cluster in clusters if rebuilt[cluster.wanted.name] or cluster.phases[cluster.primary] == "unread"
     ]
+    kept = servers_held(desired, sights, views, steps, selected=bool(select))
     case = Case(
         desired=desired,
         sights=sights,
@@ -128,14 +132,15 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         unfinished=unfinished,
         interruptions=left,
         mended=mended,
+        held=kept,
     )
     plan = Plan(
         made_at=moment,
         tool_version=tool_version,
         fleet=desired.fleet,
         inventory_sha256=desired.inventory_sha256,
-        basis={name: sight.observed.digest() for name, sight in sights.items()},
-        basis_parts={name: basis_parts(sight.observed) for name, sight in sights.items()},
+        basis={name: sight.observed.digest() for name, sight in sights.items() if name in kept},
+        basis_parts={name: basis_parts(sight.observed) for name, sight in sights.items() if name in kept},
         select=select,
         unread=case.unread,
         drift=case.drift,
@@ -147,7 +152,7 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         notices=(*notices(case), *(found for cluster in clusters for found in database_notices(cluster))),
         releases={name: str(sight.release) for name, sight in sights.items() if sight.release is not None},
     )
-    return Planned(plan=plan, contents=drafting.contents, settles=settled_by(unfinished, left))
+    return Planned(plan=plan, contents=drafting.contents, settles=settled_by(unfinished, left), held=kept)
 
 
 def _changed(targets: Mapping[Place, Target], moves: Mapping[Place, Move]) -> frozenset[Place]:

@@ -92,8 +92,19 @@ def around(desired: Desired, selected: Desired) -> Desired:
     at all, the selected slots can change.
     """
     kept = {server.name: server for server in selected.servers}
-    servers = (kept.get(server.name) or replace(server, slots=()) for server in desired.servers)
+    servers = (
+        replace(kept.get(server.name) or replace(server, slots=()), others=_others(desired, server, kept))
+        for server in desired.servers
+    )
     return replace(desired, servers=tuple(servers), databases=selected.databases, awaited=selected.awaited)
+
+
+def _others(desired: Desired, server: WantedServer, kept: Mapping[str, WantedServer]) -> tuple[str, ...]:
+    """Return the services that the inventory names on a server, without those that are selected there."""
+    named = [slot.slot for slot in server.slots]
+    named += [each.slot for each in desired.awaited if each.server == server.name]
+    chosen = {service_of(slot.slot) for slot in kept[server.name].slots} if server.name in kept else set()
+    return tuple(service for service in dict.fromkeys(map(service_of, named)) if service not in chosen)
 
 
 def _is_awaited(desired: Desired, awaited: Awaited, selectors: tuple[Selector, ...]) -> bool:
