@@ -2,7 +2,8 @@
 
 Takes orders on stdin, one JSON object a line, and answers each with a line: ``delay`` (seconds before each answer),
 ``channels`` (most at once on a connection, null for any number), ``forget`` (what was asked so far), ``asked`` (tell
-it), ``served`` (seconds of CPU used so far). Ends with its stdin.
+it), ``wire`` (put a wire of so many seconds a round trip before each node, and write an inventory that leads through
+it; ``dead`` names a node whose wire goes dead at its first command). Ends with its stdin.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from shutil import copytree
+from tempfile import mkdtemp
 from typing import Any
 
 import asyncssh
@@ -23,6 +27,7 @@ from cmscert.cli.sketching import rewrite_inventory
 from cmscert.lab import minting
 from cmscert.lab.fleet import LabFleet
 from cmscert.lab.sketch import KeyType
+from tests.bench.wire import Wire
 
 DIFFERENT_KEYS = 16
 
@@ -89,6 +94,33 @@ def obey(fleet: LabFleet, order: Mapping[str, Any]) -> object:
     return told if order.get("asked") else {"cpu": used.ru_utime + used.ru_stime}
 
 
+async def wire(lab: Laboratory, fleet: LabFleet, delay: float, dead: str | None) -> object:
+    """Put wires before all nodes; return the inventory that reaches them so."""
+    places, known = dict[str, tuple[str, int]](), list[str]()
+    for name, node in fleet.nodes.items():
+        assert node.server is not None
+        cut = partial(bool, node.commands) if name == dead else bool
+        port = await Wire(node.spec.bind, node.ssh_port, delay=delay, dead=cut).open()
+        places[name] = (node.spec.bind, port)
+        known.append(f"[{node.spec.bind}]:{port} {node.server.host_key}\n")
+    folder = Path(mkdtemp(dir=lab.folder.parent))
+    copytree(lab.folder, folder, dirs_exist_ok=True)
+    write(lab, fleet, folder, places, "".join(known))
+    return {"inventory": str(folder / lab.inventory.name)}
+
+
+def write(
+    lab: Laboratory, fleet: LabFleet, folder: Path, places: Mapping[str, tuple[str, int]], known_hosts: str
+) -> None:
+    """Write the inventory that reaches the nodes at ``places``, and their host keys."""
+    bridges = {
+        name: node.port("callbridge") for name, node in fleet.nodes.items() if "callbridge" in node.spec.services
+    }
+    probed = {name: port for name, port in bridges.items() if port is not None}
+    (folder / lab.inventory.name).write_text(rewrite_inventory(lab.text, places, probed), encoding="utf-8")
+    (folder / "known_hosts").write_text(known_hosts, encoding="utf-8")
+
+
 async def serve(folder: Path) -> None:
     """Run the nodes until nobody gives orders any more."""
     lab = laboratory(folder)
@@ -96,14 +128,13 @@ async def serve(folder: Path) -> None:
     async with LabFleet(lab.scene.specs) as fleet:
         await fleet.settled()
         places = {name: (node.spec.bind, node.ssh_port) for name, node in fleet.nodes.items()}
-        ports = {
-            name: node.port("callbridge") for name, node in fleet.nodes.items() if "callbridge" in node.spec.services
-        }
-        bridges = {name: port for name, port in ports.items() if port is not None}
-        lab.inventory.write_text(rewrite_inventory(lab.text, places, bridges), encoding="utf-8")
-        (lab.folder / "known_hosts").write_text(fleet.known_hosts(), encoding="utf-8")
+        write(lab, fleet, lab.folder, places, fleet.known_hosts())
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            sys.stdout.write(json.dumps(obey(fleet, json.loads(line))) + "\n")
+            order = json.loads(line)
+            told = obey(fleet, order)
+            if "wire" in order:
+                told = await wire(lab, fleet, order["wire"], order.get("dead"))
+            sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
 
 
