@@ -6,7 +6,7 @@ A request is kept before anybody is asked, and asked for again until it is answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,20 +15,21 @@ from pathlib import Path
 from cmscert.app.fleet import PARALLEL, entries, reach
 from cmscert.app.holding import on_this_machine
 from cmscert.app.issuers import issuer_of, mark, sessions_or_why
+from cmscert.app.needs import Need, needs_of
 from cmscert.app.plan import own_state_dir
 from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
 from cmscert.app.suggestions import ask_suggestions, with_suggestions
-from cmscert.app.supplies import issued_uses, open_store, places_of, seal_store, waits_for
-from cmscert.errors import CmscertError, Fault, InputError, IssuerError, NodeError, SecretError
+from cmscert.app.supplies import open_store, seal_store, waits_for
+from cmscert.errors import CmscertError, InputError, IssuerError, NodeError, SecretError
 from cmscert.inventory.load import read_bundles
-from cmscert.inventory.outline import CertificateOutline, CmsCaIssuer, Outline
+from cmscert.inventory.outline import CmsCaIssuer, Outline
 from cmscert.inventory.supplies import Use
 from cmscert.issue.checking import Accepted, obtain
 from cmscert.issue.device import make_on_node
 from cmscert.issue.directory import DirectoryIssuer
-from cmscert.issue.issuers import Asked, Issuer, Outstanding, Profile
-from cmscert.issue.store import Pending, Store, Stored
+from cmscert.issue.issuers import Asked, Issuer, Outstanding
+from cmscert.issue.store import Pending, Store
 from cmscert.mmp.csr import request_for
 from cmscert.model.desired import WantedServer
 from cmscert.model.results import RenewReport, RenewRow, RenewState
@@ -37,8 +38,7 @@ from cmscert.pki.generate import make_key
 from cmscert.pki.request import WantedRequest, make_request, read_request, request_faults
 from cmscert.planning.due import due_at, end_of
 from cmscert.planning.file_names import device_basename
-from cmscert.planning.renewal import Holding, at_risk, why_renew
-from cmscert.planning.select import Selector, fits, parse_selector
+from cmscert.planning.renewal import at_risk
 from cmscert.transport.session import WriteSession
 
 AT_A_TIME = 4
@@ -56,22 +56,6 @@ class RenewOptions:
     rehearse: bool = False
     parallel: int = PARALLEL
     state_dir: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Need:
-    """One certificate of the inventory with what is known of it. ``why``: None when it is fresh."""
-
-    use: Use
-    outline: CertificateOutline
-    profile: Profile
-    stored: Stored | None
-    held: Holding
-    why: str | None
-
-    @property
-    def asks_a_server(self) -> bool:
-        return self.outline.key_made == "device"
 
 
 async def renew(
@@ -92,7 +76,7 @@ async def renew(
         seal_store(outline)
         await ask_suggestions(outline, now, ports.note)
     outline = with_suggestions(outline)
-    needs = tuple(_needs(outline, options, now))
+    needs = tuple(needs_of(outline, options.select, now, again=options.again))
     wanted = [need for need in needs if need.why is not None]
     if options.rehearse or not wanted:
         rows = tuple(_row(outline, need, now, "due" if need.why else "fresh", need.why) for need in needs)
@@ -115,72 +99,9 @@ def _report(outline: Outline, rows: tuple[RenewRow, ...], now: datetime, options
     return RenewReport(made_at=now, fleet=outline.fleet, rows=rows, select=options.select, rehearsed=options.rehearse)
 
 
-def _needs(outline: Outline, options: RenewOptions, now: datetime) -> Iterator[_Need]:
-    """Yield every issued certificate that something of the selection uses, and say why it has to be obtained."""
-    try:
-        selectors = tuple(parse_selector(text) for text in options.select)
-    except ValueError as error:
-        raise InputError([Fault(message=str(error), reason="selector")]) from error
-    store = open_store(outline, keys=False)
-    profiles = _profiles(outline, selectors)
-    for use, certificate in issued_uses(outline).items():
-        if use not in profiles:
-            continue
-        stored = store.latest(*use)
-        held = _holding(certificate, profiles[use], stored)
-        why = why_renew(held, outline.policy.renew_when, now)
-        yield _Need(
-            use=use,
-            outline=certificate,
-            profile=profiles[use],
-            stored=stored,
-            held=held,
-            why="asked for once more" if options.again and why is None else why,
-        )
-
-
-def _profiles(outline: Outline, selectors: tuple[Selector, ...]) -> dict[Use, Profile]:
-    """Return what the places of a certificate need, for what is selected."""
-    places: dict[Use, list[tuple[tuple[str, ...], tuple[str, ...], str | None]]] = {}
-    chosen: set[Use] = set()
-    servers = {server.name: server for server in outline.servers}
-    for use, server, place in places_of(outline):
-        needed = place.eku if place.eku_sourced else ()
-        places.setdefault(use, []).append((place.eku, needed, place.common_name))
-        at = servers[server]
-        values = {"server": (server,), "role": at.roles, "service": (place.name,), "certificate": (use[0],)}
-        if fits(selectors, values, at.labels):
-            chosen.add(use)
-    return {
-        use: Profile(
-            ekus=tuple(dict.fromkeys(eku for ekus, _, _ in found for eku in ekus)),
-            needed=tuple(dict.fromkeys(eku for _, ekus, _ in found for eku in ekus)),
-            common_name_must_be=next((name for _, _, name in found if name is not None), None),
-            strict=outline.policy.profile == "strict",
-        )
-        for use, found in places.items()
-        if use in chosen
-    }
-
-
-def _holding(certificate: CertificateOutline, profile: Profile, stored: Stored | None) -> Holding:
-    assert certificate.issuer is not None  # noqa: S101 - only issued ones come here
-    return Holding(
-        chain=stored.chain if stored is not None else (),
-        issuer=stored.issuer if stored is not None else None,
-        on_device=stored is not None and stored.device_key is not None,
-        wanted_issuer=certificate.issuer,
-        wanted_names=certificate.declared,
-        wanted_on_device=certificate.key_made == "device",
-        wanted_type=certificate.key_type,
-        wanted_bits=certificate.key_bits,
-        wanted_ekus=profile.needed or (),
-    )
-
-
 def _row(
     outline: Outline,
-    need: _Need,
+    need: Need,
     now: datetime,
     state: RenewState,
     why: str | None,
@@ -202,7 +123,7 @@ def _row(
     )
 
 
-def _servers(outline: Outline, store: Store, needs: list[_Need]) -> tuple[str, ...]:
+def _servers(outline: Outline, store: Store, needs: list[Need]) -> tuple[str, ...]:
     """Return the servers that are needed: for keys that they make, and for the CA built into them."""
     names: list[str] = []
     for need in needs:
@@ -235,9 +156,9 @@ class _Asking:
     sleep: Callable[[float], Awaitable[None]]
     again: bool = field(kw_only=True)
 
-    async def all(self, needs: list[_Need]) -> dict[Use, RenewRow]:
+    async def all(self, needs: list[Need]) -> dict[Use, RenewRow]:
         """Ask every issuer at once, and each of them for a few certificates at a time."""
-        by_issuer: dict[str, list[_Need]] = {}
+        by_issuer: dict[str, list[Need]] = {}
         put_off = {need.use: row for need in needs if (row := self._put_off(need)) is not None}
         for need in needs:
             if need.use not in put_off:
@@ -245,7 +166,7 @@ class _Asking:
         rows = await asyncio.gather(*(self._of_issuer(name, found) for name, found in by_issuer.items()))
         return {use: row for found in (put_off, *rows) for use, row in found.items()}
 
-    def _put_off(self, need: _Need) -> RenewRow | None:
+    def _put_off(self, need: Need) -> RenewRow | None:
         """Leave alone what failed a short while ago, unless validity is at risk."""
         record = self.store.record(*need.use)
         risky = at_risk(need.held, self.outline.policy.renew_when, self.now)
@@ -254,21 +175,21 @@ class _Asking:
         when = f"{record.failures.next:%Y-%m-%d %H:%M} UTC"
         return self._row(need, "put-off", f"{waits_for(record, need.outline)}; next try at {when}")
 
-    async def _of_issuer(self, name: str, needs: list[_Need]) -> dict[Use, RenewRow]:
+    async def _of_issuer(self, name: str, needs: list[Need]) -> dict[Use, RenewRow]:
         try:
             issuer = issuer_of(name, self.outline, self.store, self.sessions)
         except (InputError, SecretError, NodeError) as error:
             return {need.use: self._failed(need, error) for need in needs}
         limit = asyncio.Semaphore(AT_A_TIME)
 
-        async def one(need: _Need) -> RenewRow:
+        async def one(need: Need) -> RenewRow:
             async with limit:
                 return await self._one(issuer, need)
 
         rows = await asyncio.gather(*(one(need) for need in needs))
         return {need.use: row for need, row in zip(needs, rows, strict=True)}
 
-    async def _one(self, issuer: Issuer, need: _Need) -> RenewRow:
+    async def _one(self, issuer: Issuer, need: Need) -> RenewRow:
         try:
             asked = self._asked(need, await self._pending(need))
             answer = await obtain(issuer, asked, clock=self.ports.clock)
@@ -282,13 +203,13 @@ class _Asking:
             issuer.withdraw(asked)
         return row
 
-    def _accepted(self, need: _Need, answer: Accepted) -> RenewRow:
+    def _accepted(self, need: Need, answer: Accepted) -> RenewRow:
         stored = self.store.accept(*need.use, answer.chain, issuer=need.outline.issuer or "", at=self.now)
         self.ports.note("issued", certificate=need.use[0], server=need.use[1] or "", issuer=stored.issuer)
         notes = (*answer.notes, *(finding.message for finding in answer.warnings))
         return self._row(need, "issued", need.why, chain=stored.chain, notes=notes)
 
-    def _failed(self, need: _Need, error: CmscertError) -> RenewRow:
+    def _failed(self, need: Need, error: CmscertError) -> RenewRow:
         message = "; ".join(map(str, error.faults)) if isinstance(error, InputError) else error.message
         wait = error.wait if isinstance(error, IssuerError) else None
         self.store.fail(*need.use, message, at=self.now, wait=wait)
@@ -297,7 +218,7 @@ class _Asking:
 
     def _row(
         self,
-        need: _Need,
+        need: Need,
         state: RenewState,
         why: str | None,
         *,
@@ -306,7 +227,7 @@ class _Asking:
     ) -> RenewRow:
         return _row(self.outline, need, self.now, state, why, chain, notes)
 
-    async def _pending(self, need: _Need) -> Pending:
+    async def _pending(self, need: Need) -> Pending:
         """Return the request that is under way, or make one and keep it."""
         pending = self.store.pending(*need.use)
         if pending is not None and self._fits(need, pending):
@@ -323,14 +244,14 @@ class _Asking:
         csr = make_request(key, common_name=outline.common_name, sans=outline.sans, attributes=attributes)
         return self.store.put_pending(*need.use, csr=csr, key=key, issuer=issuer, at=self.now)
 
-    def _fits(self, need: _Need, pending: Pending) -> bool:
+    def _fits(self, need: Need, pending: Pending) -> bool:
         """Tell whether the inventory still asks for what a request asks for."""
         if pending.issuer != need.outline.issuer or (pending.device_key is not None) != need.asks_a_server:
             return False
         request = read_request(pending.csr, file=f"{need.use[0]}.csr")
         return not request_faults(request, self._wanted(need, pending.spki))
 
-    def _wanted(self, need: _Need, spki: str | None) -> WantedRequest:
+    def _wanted(self, need: Need, spki: str | None) -> WantedRequest:
         """Say what a request must ask for; what kind of key a server makes is not known ([UNK])."""
         outline = need.outline
         local = not need.asks_a_server
@@ -343,7 +264,7 @@ class _Asking:
             spki=spki,
         )
 
-    def _asked(self, need: _Need, pending: Pending) -> Asked:
+    def _asked(self, need: Need, pending: Pending) -> Asked:
         outline = need.outline
         return Asked(
             certificate=outline.name,
