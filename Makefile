@@ -54,7 +54,7 @@ judges: $(JUDGES)
 
 unit: $(STAMP) $(JUDGES)
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95 | tail -n 40
 	$(BIN)/coverage report --fail-under=100 --include='cmscert/model/*,cmscert/pki/*,cmscert/mmp/*,cmscert/planning/*'

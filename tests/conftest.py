@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 # Debian package → the program that it brings; a pattern where that is not on the PATH (psql comes without a server).
 # "npm" stands for all that `make judges` brings with it.
@@ -37,6 +38,32 @@ def _temporary_files() -> Iterator[None]:
         changed.setenv("TMPDIR", folder)
         changed.setattr(tempfile, "tempdir", folder)
         yield
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Take three workers for two cores: tests of whole fleets wait about as long as they compute."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that no worker is left with a long one when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Look away while an unwatched test runs, and let the programs that it starts go unwatched as well."""
+    watching = Coverage.current() if item.get_closest_marker("unwatched") else None
+    if watching is None:
+        return (yield)
+    watching.stop()
+    try:
+        with pytest.MonkeyPatch.context() as changed:
+            changed.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+            return (yield)
+    finally:
+        watching.start()
 
 
 def is_there(program: str) -> bool:
