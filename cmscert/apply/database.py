@@ -56,7 +56,9 @@ PATIENCE: Mapping[str, float] = {
 }
 """Seconds until a step must be proven; five times the inventory's estimate for a database, where that is longer."""
 
-WAITS = (1.0, 5.0)
+WAITS = (0.1, 5.0)
+"""The first and the longest time between two looks at a status, in seconds."""
+
 STALE_SECONDS = 10.0
 """How long a ``(Failed)`` of an earlier run, shown before the same command was sent, may still stand there."""
 

@@ -19,12 +19,18 @@ from cmscert.observe.files import is_key
 from cmscert.observe.services import Chain, read_served, read_state, tags, worst
 from cmscert.transport.session import Probe, WriteSession
 
-FIRST_WAIT = 0.25
+FIRST_WAIT = 0.05
 LONGEST_WAIT = 3.0
-"""Seconds between two looks at a service that is coming up."""
+"""Seconds between two looks at a service that is coming up: the first and the longest."""
+
+WAITS_SHARE = 1 / 16
+"""What a wait is of the time spent so far: readiness is seen soon after it came, whether that took a second or ten."""
 
 SCREEN_LAGS = 3.0
 """Seconds that a screen gets to show what was bound: one that is read in between may show half of it."""
+
+SCREEN_KEEPS = 2.0
+"""Seconds for which a screen that is as it must be is not asked again while its service's ports come up."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -89,6 +95,25 @@ class Must:
     service: ServiceMust | None = None
     gone: tuple[str, ...] = ()
     unknown: str | None = None
+
+
+class Kept:
+    """A screen that was read after the last line of an action, and is as it must be; without a clock it is not kept."""
+
+    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+        self._clock = clock
+        self._state: Reading[ServiceState] | None = None
+        self._at: datetime | None = None
+
+    def keep(self, state: Reading[ServiceState]) -> None:
+        """Keep a screen that was read just now."""
+        self._state, self._at = state, self._clock() if self._clock is not None else None
+
+    def good(self) -> Reading[ServiceState] | None:
+        """Return it, as long as it need not be asked again."""
+        if self._clock is None or self._at is None:
+            return None
+        return self._state if 0 <= (self._clock() - self._at).total_seconds() < SCREEN_KEEPS else None
 
 
 def after(action: Action, before: ObservedServer, predicted: ObservedServer, node: Node, *, back: bool = False) -> Must:
@@ -181,13 +206,20 @@ def _bound(observed: ObservedServer, slot: str) -> frozenset[str]:
 
 
 async def look(
-    node: Node, must: Must, put: Mapping[str, str], notes: list[str], *, observed: ObservedServer, unsure: bool = False
+    node: Node,
+    must: Must,
+    put: Mapping[str, str],
+    notes: list[str],
+    *,
+    observed: ObservedServer,
+    unsure: bool = False,
+    kept: Kept | None = None,
 ) -> Shortfall | None:
     """Read afresh and compare; None when all is as it must be.
 
     ``put``: SHA-256 by name of what was uploaded. ``unsure``: the answer to the last line was lost, so that equal
     bindings alone do not prove that the service was started again. ``notes`` collects what cannot be read and is no
-    fault.
+    fault. ``kept``: a screen that earlier looks at the same action found right.
     """
     if must.unknown is not None:
         return Shortfall(why=must.unknown, final=True)
@@ -201,7 +233,7 @@ async def look(
             return Shortfall(why=f"{', '.join(still)} is still in the store", final=True) if still else None
     except NodeError as error:
         return Shortfall(why=why(error))
-    return await _service(node, must.service, notes, observed, unsure=unsure) if must.service else None
+    return await _service(node, must.service, notes, observed, kept or Kept(), unsure=unsure) if must.service else None
 
 
 async def _stored(session: WriteSession, name: str, sha256: str, notes: list[str]) -> Shortfall | None:
@@ -220,10 +252,7 @@ async def _stored(session: WriteSession, name: str, sha256: str, notes: list[str
     return None
 
 
-async def _service(
-    node: Node, must: ServiceMust, notes: list[str], observed: ObservedServer, *, unsure: bool
-) -> Shortfall | None:
-    state = await node.state(must.row.name)
+def _screen(must: ServiceMust, state: Reading[ServiceState], notes: list[str]) -> Shortfall | None:
     if not isinstance(state, Known):
         reason = state.why if isinstance(state, Unread) else f"the server does not know {must.row.name} any more"
         return Shortfall(why=reason)
@@ -238,6 +267,19 @@ async def _service(
             return Shortfall(why=why, within=SCREEN_LAGS)
     if state.value.enabled != must.enabled and not must.refused:
         return Shortfall(why=f"{must.row.name} is {_running(state.value)}")
+    return None
+
+
+async def _service(
+    node: Node, must: ServiceMust, notes: list[str], observed: ObservedServer, kept: Kept, *, unsure: bool
+) -> Shortfall | None:
+    state = kept.good()
+    if state is None:
+        state = await node.state(must.row.name)
+        short = _screen(must, state, notes)
+        if short is not None:
+            return short
+        kept.keep(state)
     short = await _ports(node, must, state, observed)
     if short is None and unsure and must.started and not must.rotates and not _proves_start(must):
         return Shortfall(why=f"nothing tells whether {must.row.name} was started again", final=True)
@@ -306,14 +348,14 @@ async def until_right(
 ) -> Shortfall | None:
     """Look again and again, less and less often, for ``patience`` seconds; return the last shortfall, or None.
 
-    ``waits``: the first and the longest time between two looks, in seconds.
+    ``waits``: the first and the longest time between two looks, in seconds; in between it is a share of the time spent.
     """
-    begun, waited, pause = clock(), 0.0, waits[0]
+    begun, waited = clock(), 0.0
     while True:
         short = await check()
         spent = max(waited, (clock() - begun).total_seconds())
         if short is None or short.final or spent >= min(patience, patience if short.within is None else short.within):
             return short
+        pause = min(max(waits[0], spent * WAITS_SHARE), waits[1])
         await sleep(pause)
         waited += pause
-        pause = min(pause * 2, waits[1])

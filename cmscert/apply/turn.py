@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cmscert.apply.database import Clockwork, DatabaseTurns, Membership
-from cmscert.apply.readback import Must, Node, Shortfall, Sleep, after, look, until_right
+from cmscert.apply.readback import LONGEST_WAIT, Kept, Must, Node, Shortfall, Sleep, after, look, until_right
 from cmscert.apply.sending import Attempt, Material, Scribe, send
 from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedAnswer
 from cmscert.mmp.lines import Line, lines
@@ -36,6 +36,9 @@ latest, whatever hangs, so that the old pair is bound and started again within 3
 
 LAST_LOOK = 5.0
 """Seconds for the one look at what was in hand when a run is ended at once."""
+
+LOGIN_WAITS = (0.25, LONGEST_WAIT)
+"""The first and the longest time between two tries to reach a server again, in seconds."""
 
 WAYS_BACK = 2
 """How often a way back is sent when its connection is lost: it always sends all of its lines, so twice does no harm."""
@@ -180,8 +183,9 @@ class ServerTurns:
         patience = _patience(step) if must.service else 0.0
         if limit is not None:
             patience = min(patience, limit - (self._means.clock() - begun).total_seconds())
+        kept = Kept(self._means.clock)
         short = await until_right(
-            lambda: self._look(must, attempt, unsure=lost is not None),
+            lambda: self._look(must, attempt, unsure=lost is not None, kept=kept),
             patience=patience,
             sleep=self._means.sleep,
             clock=self._means.clock,
@@ -191,8 +195,16 @@ class ServerTurns:
             raise UnexpectedAnswer(self.server, reason) from lost
         return attempt
 
-    async def _look(self, must: Must, attempt: Attempt, *, unsure: bool) -> Shortfall | None:
-        return await look(self.node, must, attempt.put, attempt.notes, observed=self._state, unsure=unsure)
+    async def _look(self, must: Must, attempt: Attempt, *, unsure: bool, kept: Kept | None = None) -> Shortfall | None:
+        return await look(
+            self.node,
+            must,
+            attempt.put,
+            attempt.notes,
+            observed=self._state,
+            unsure=unsure,
+            kept=kept,
+        )
 
     async def _check_unchanged(self) -> None:
         """Look once more, before the first service of the server is touched, that all is as the plan leans on (law 5).
@@ -230,7 +242,9 @@ class ServerTurns:
                 return Shortfall(why=why(error))
             return None
 
-        await until_right(listed, patience=_patience(step), sleep=self._means.sleep, clock=self._means.clock)
+        await until_right(
+            listed, patience=_patience(step), sleep=self._means.sleep, clock=self._means.clock, waits=LOGIN_WAITS
+        )
 
     async def _same(self, undo: RestoreFile) -> bool:
         """Tell whether the file is as saved already: a service's way back may have restored it."""

@@ -119,7 +119,7 @@ def test_other_services_get_the_time_that_they_take() -> None:
     async def go() -> RunResult:
         node = toy.add("core1", "turn")
         await toy.look()
-        node.slow = 25
+        node.slow = 80
         step: Step = toy.bind("s1", "core1", "turn")
         return await toy.run(replace(step, impact=Impact(service="turn", notices="a test", seconds=60)))
 

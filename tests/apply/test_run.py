@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from cmscert.apply.readback import FIRST_WAIT, LONGEST_WAIT, Shortfall, until_right
 from cmscert.model.events import Event
 from cmscert.model.plan import FLEET, Gate, RemoveFiles
 from cmscert.model.readings import Reading, Unread
 from cmscert.pki.certificate import Certificate
+from cmscert.testing.fleets import MOMENT
 from cmscert.testing.toy_node import ToyService
 from cmscert.testing.toy_run import ToyRun, plain
 
@@ -53,7 +55,35 @@ async def test_a_slow_service_is_waited_for(toy: ToyRun) -> None:
     node = toy.add("core1", "webadmin")
     node.slow = 3
     assert (await toy.run(toy.bind("s1", "core1", "webadmin"))).result == "applied"
-    assert toy.waited == pytest.approx(0.25 + 0.5 + 1.0)
+    assert toy.waited == pytest.approx(3 * FIRST_WAIT)
+
+
+async def test_a_screen_is_not_asked_while_a_port_comes_up(toy: ToyRun) -> None:
+    """Once it is right it is kept for two seconds: what is waited for then is the port alone."""
+    node = toy.add("core1", "webadmin")
+    node.slow = 20
+    await toy.look()
+    node.session.heard.clear()
+    assert (await toy.run(toy.bind("s1", "core1", "webadmin"))).result == "applied"
+    assert node.session.typed("ask") == ("webadmin", "webadmin"), "before the change and after it"
+
+
+async def test_waits_grow_with_the_time_that_is_spent() -> None:
+    """Each is a share of what has passed, between the first and the longest."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def never() -> Shortfall:
+        return Shortfall(why="not yet")
+
+    short = await until_right(never, patience=100, sleep=sleep, clock=lambda: MOMENT)
+    assert short is not None
+    assert slept[0] == FIRST_WAIT
+    assert slept[-1] == LONGEST_WAIT
+    assert slept == sorted(slept)
+    assert all(wait <= max(FIRST_WAIT, sum(slept[:at]) / 16) for at, wait in enumerate(slept))
 
 
 async def test_independent_servers_run_side_by_side(toy: ToyRun) -> None:
@@ -185,7 +215,7 @@ async def test_tls_trust_is_loaded_by_a_call_bridge_restart(toy: ToyRun) -> None
     node.slow = 1
     assert (await toy.run(toy.bind("s1", "core1", "tls/trust-sip"))).result == "applied"
     assert node.carried_out == ["tls sip trust ca2.crt", "callbridge restart"]
-    assert toy.waited == pytest.approx(0.25)
+    assert toy.waited == pytest.approx(FIRST_WAIT)
 
 
 async def test_a_slot_that_the_screen_never_showed_is_told(toy: ToyRun) -> None:

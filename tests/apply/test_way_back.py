@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cmscert.apply.turn import LOGIN_WAITS
 from cmscert.errors import StoreRefused, Unreachable
 from cmscert.model.events import StepEnded
 from cmscert.model.plan import FLEET, Gate, Impact, RemoveFiles, Restart, RestoreFile, SaveFile, Step
@@ -250,7 +251,7 @@ async def test_the_way_back_waits_until_the_server_can_be_read(toy: ToyRun) -> N
     node.session.list_files = rebooting
     result = await toy.run(toy.bind("s1", "core1", "webadmin"))
     assert toy.outcomes(result) == {"s1": "undone"}
-    assert toy.waited > 1
+    assert toy.waited == pytest.approx(3 * LOGIN_WAITS[0])
 
 
 async def test_a_removal_that_cannot_be_proven_is_left(toy: ToyRun) -> None:
