@@ -8,12 +8,13 @@ from datetime import datetime
 
 from cmscert.app.supplies import issued_uses, open_store, places_of
 from cmscert.errors import Fault, InputError
-from cmscert.inventory.outline import CertificateOutline, Outline
+from cmscert.inventory.judging import Place
+from cmscert.inventory.outline import CertificateOutline, Outline, ServerOutline
 from cmscert.inventory.supplies import Use
 from cmscert.issue.issuers import Profile
 from cmscert.issue.store import Stored
 from cmscert.planning.renewal import Holding, why_renew
-from cmscert.planning.select import Selector, fits, parse_selector
+from cmscert.planning.select import DATABASE, Selector, fits, parse_selector, services_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +36,15 @@ class Need:
 def needs_of(outline: Outline, select: tuple[str, ...], now: datetime, *, again: bool = False) -> Iterator[Need]:
     """Yield every issued certificate that something of the selection uses, and say why it has to be obtained.
 
-    ``again``: even when it is fresh. Raises InputError: a selector that is none, a damaged store.
+    ``again``: even when it is fresh. Raises InputError: a selector that is none, or that fits nothing at all; a damaged
+    store.
     """
-    try:
-        selectors = tuple(parse_selector(text) for text in select)
-    except ValueError as error:
-        raise InputError([Fault(message=str(error), reason="selector")]) from error
     store = open_store(outline, keys=False)
-    profiles = _profiles(outline, selectors)
+    profiles = _profiles(outline, _selectors(outline, select))
     for use, certificate in issued_uses(outline).items():
         if use not in profiles:
             continue
-        stored = store.latest(*use)
-        held = _holding(certificate, profiles[use], stored)
+        held = _holding(certificate, profiles[use], store.latest(*use))
         why = why_renew(held, outline.policy.renew_when, now)
         yield Need(
             use=use,
@@ -58,28 +55,51 @@ def needs_of(outline: Outline, select: tuple[str, ...], now: datetime, *, again:
         )
 
 
+def _selectors(outline: Outline, select: tuple[str, ...]) -> tuple[Selector, ...]:
+    """Read selectors; what fits no slot and no database, issued or not, is a slip that must not look like success."""
+    try:
+        selectors = tuple(parse_selector(text) for text in select)
+    except ValueError as error:
+        raise InputError([Fault(message=str(error), reason="selector")]) from error
+    slots = [(server, slot.slot, slot.certificate) for server in outline.servers for slot in server.slots]
+    for one in outline.databases:
+        slots += [(outline.server(name), f"{DATABASE}/{one.name}", one.server) for name in one.nodes]
+        slots += [(outline.server(name), f"{DATABASE}/{one.name}", one.client) for name in (*one.nodes, *one.clients)]
+    if selectors and not any(_chosen(selectors, *each) for each in slots):
+        message = f"--select {' --select '.join(select)} matches nothing in fleet {outline.fleet}"
+        raise InputError([Fault(message=message, reason="selector")], hint="cmscert status shows servers and slots")
+    return selectors
+
+
+def _chosen(selectors: tuple[Selector, ...], server: ServerOutline, slot: str, certificate: str | None) -> bool:
+    values = {
+        "server": (server.name,),
+        "role": server.roles,
+        "service": services_of(slot),
+        "certificate": () if certificate is None else (certificate,),
+    }
+    return fits(selectors, values, server.labels)
+
+
 def _profiles(outline: Outline, selectors: tuple[Selector, ...]) -> dict[Use, Profile]:
     """Return what the places of a certificate need, for what is selected."""
-    places: dict[Use, list[tuple[tuple[str, ...], tuple[str, ...], str | None]]] = {}
+    places: dict[Use, list[Place]] = {}
     chosen: set[Use] = set()
-    servers = {server.name: server for server in outline.servers}
     for use, server, place in places_of(outline):
-        needed = place.eku if place.eku_sourced else ()
-        places.setdefault(use, []).append((place.eku, needed, place.common_name))
-        at = servers[server]
-        values = {"server": (server,), "role": at.roles, "service": (place.name,), "certificate": (use[0],)}
-        if fits(selectors, values, at.labels):
+        places.setdefault(use, []).append(place)
+        slot = place.name if place.database is None else f"{DATABASE}/{place.database}"
+        if _chosen(selectors, outline.server(server), slot, use[0]):
             chosen.add(use)
-    return {
-        use: Profile(
-            ekus=tuple(dict.fromkeys(eku for ekus, _, _ in found for eku in ekus)),
-            needed=tuple(dict.fromkeys(eku for _, ekus, _ in found for eku in ekus)),
-            common_name_must_be=next((name for _, _, name in found if name is not None), None),
-            strict=outline.policy.profile == "strict",
-        )
-        for use, found in places.items()
-        if use in chosen
-    }
+    return {use: _profile(outline, found) for use, found in places.items() if use in chosen}
+
+
+def _profile(outline: Outline, places: list[Place]) -> Profile:
+    return Profile(
+        ekus=tuple(dict.fromkeys(eku for place in places for eku in place.eku)),
+        needed=tuple(dict.fromkeys(eku for place in places if place.eku_sourced for eku in place.eku)),
+        common_name_must_be=next((one.common_name for one in places if one.common_name is not None), None),
+        strict=outline.policy.profile == "strict",
+    )
 
 
 def _holding(certificate: CertificateOutline, profile: Profile, stored: Stored | None) -> Holding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cmscert.errors import Severity
@@ -40,7 +40,8 @@ _WITHOUT_CHAIN = tuple(rule for rule in LEAF_RULES if rule not in (chain_broken,
 class Place:
     """Where a certificate is used: what it verifies to there, and what it must be able to do.
 
-    ``alone``: its file holds the leaf alone, so that everything above it must stand in ``bundle``.
+    ``alone``: its file holds the leaf alone, so that everything above it must stand in ``bundle``. ``database``: the
+    cluster that uses it; None for a slot.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Place:
     alone: bool = False
     common_name: str | None = None
     fqdn: str | None = None
+    database: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,10 +208,10 @@ def _of_place(material: Material, place: Place) -> Iterator[Finding]:
 
 def _database_uses(database: DatabaseOutline) -> Iterator[tuple[str, str, Place]]:
     """Facts 5.6: the client's common name is sourced ([S2], [S20]), what each end needs of an EKU is [MEM]."""
+    common = Place(name=f"databases.{database.name}", bundle=database.ca, alone=True, database=database.name)
+    as_server = replace(common, name=f"{common.name} server", eku=("serverAuth",))
+    as_client = replace(common, name=f"{common.name} client", eku=("clientAuth",), common_name=CLIENT_NAME)
     for server in database.nodes:
-        name = f"databases.{database.name} server"
-        yield database.server, server, Place(name=name, bundle=database.ca, eku=("serverAuth",), alone=True)
+        yield database.server, server, as_server
     for server in (*database.nodes, *database.clients):
-        name = f"databases.{database.name} client"
-        place = Place(name=name, bundle=database.ca, eku=("clientAuth",), alone=True, common_name=CLIENT_NAME)
-        yield database.client, server, place
+        yield database.client, server, as_client

@@ -61,6 +61,11 @@ def fits(selectors: tuple[Selector, ...], values: Mapping[str, tuple[str, ...]],
     return True
 
 
+def services_of(slot: str) -> tuple[str, ...]:
+    """Return what a slot is called as a service: ``webbridge3/c2w`` is chosen by ``webbridge3`` too."""
+    return service_of(slot), slot
+
+
 def apply_selection(desired: Desired, selectors: tuple[Selector, ...]) -> Desired:
     """Leave only what is selected; a server without a slot left is left out, unless it is part of a selected database.
 
@@ -112,7 +117,7 @@ def _is_awaited(desired: Desired, awaited: Awaited, selectors: tuple[Selector, .
     values = {
         "server": (server.name,),
         "role": server.roles,
-        "service": (service_of(awaited.slot), awaited.slot),
+        "service": services_of(awaited.slot),
         "certificate": (awaited.certificate,),
     }
     return fits(selectors, values, server.labels)

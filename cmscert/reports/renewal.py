@@ -42,7 +42,8 @@ def renew_text(report: RenewReport, *, width: int = 80, colour: bool = False, ve
     parts: list[RenderableType] = [head]
     if report.select:
         parts.append(words(f"Only {', '.join(report.select)}", "warning"))
-    parts.append(words(_counts(count) or "No certificate of this inventory comes from an issuer"))
+    of = "selection" if report.select else "inventory"
+    parts.append(words(_counts(count) or f"No certificate of this {of} comes from an issuer"))
     for state, (title, style) in _HEADINGS.items():
         rows = [row for row in report.rows if row.state == state]
         if not rows or (state == "fresh" and not verbose):

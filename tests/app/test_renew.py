@@ -242,9 +242,50 @@ async def test_a_selection_narrows(scene: MakeScene) -> None:
 
     assert set(states(await stage.renew(select=("server=core1", "service=webadmin"), rehearse=True))) == {"node/core1"}
     assert set(states(await stage.renew(select=("certificate=shared",), rehearse=True))) == {"shared"}
-    assert set(states(await stage.renew(select=("label.site=oslo",), rehearse=True))) == set()
     with pytest.raises(InputError, match="no selector"):
         await stage.renew(select=("core1",))
+
+
+@pytest.mark.parametrize("slip", ["label.site=oslo", "certificate=nodes", "service=turn", "server=core9"])
+async def test_a_selection_of_nothing(scene: MakeScene, slip: str) -> None:
+    """What fits nothing of the fleet is a slip of the pen, not a fleet in which everything is fresh."""
+    with pytest.raises(InputError, match=f"--select {slip} matches nothing in fleet small"):
+        await scene().renew(select=(slip,))
+
+
+@pytest.mark.parametrize("select", ["service=webbridge3", "service=webbridge3/https"])
+async def test_a_service_is_selected_as_in_plan(scene: MakeScene, select: str) -> None:
+    """A service chooses the certificates of all its slots, as it does for ``plan`` and ``apply``."""
+    bridge = "    webbridge3: {https: {certificate: shared}}\n    webadmin:"
+    stage = scene(BASE.replace("    callbridge: {certificate: shared, bundle: corp}\n    webadmin:", bridge))
+
+    assert set(states(await stage.renew(select=(select,), rehearse=True))) == {"shared"}
+
+
+async def test_a_database_is_selected_as_in_plan(scene: MakeScene) -> None:
+    """``service=database`` chooses the certificates of clusters, of one by its name, and nothing else."""
+    databases = (
+        "databases:\n  main: {nodes: [core1], primary: core1, server: dbserver, client: dbclient, ca: corp}\nservers:\n"
+    )
+    certificates = (
+        "  dbserver: {common_name: db.example.com, sans: [db.example.com], issuer: lab, chain: corp}\n"
+        "  dbclient: {common_name: postgres, issuer: lab, chain: corp}\nroles:\n"
+    )
+    text = BASE.replace("servers:\n", databases, 1).replace("roles:\n", certificates, 1)
+    stage = scene(text)
+
+    for select in ("service=database", "service=database/main"):
+        assert set(states(await stage.renew(select=(select,), rehearse=True))) == {"dbserver", "dbclient"}
+    assert set(states(await stage.renew(select=("service=webadmin",), rehearse=True))) == {"node/core1", "node/core2"}
+
+
+async def test_a_selection_without_issuers(scene: MakeScene) -> None:
+    """A part of the fleet whose certificates are files has nothing to renew, and that is no fault."""
+    own = "  own: {common_name: a.example.com, files: {certificate: pki/own.crt, key: pki/own.key}, chain: corp}\n"
+    text = BASE.replace("    webadmin:", "    turn: {certificate: own}\n    webadmin:")
+    text = text.replace("roles:\n", f"{own}roles:\n", 1)
+
+    assert (await scene(text).renew(select=("service=turn",))).rows == ()
 
 
 async def test_it_is_renewed_before_it_hurts(scene: MakeScene) -> None:

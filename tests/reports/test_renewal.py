@@ -59,6 +59,7 @@ def test_a_renewal_of_nothing() -> None:
     text = renew_text(replace(REPORT, rows=(), select=()))
 
     assert text.splitlines()[1] == "No certificate of this inventory comes from an issuer"
+    assert "No certificate of this selection comes from an issuer" in renew_text(replace(REPORT, rows=()))
 
 
 def test_the_document_fits_its_schema() -> None:
