@@ -14,6 +14,7 @@ from cmscert.inventory.outline import CertificateOutline, Keys
 from cmscert.mmp.csr import faults, request_for
 from cmscert.pki.generate import key_fault
 from cmscert.pki.names import is_host
+from cmscert.pki.request import unrequestable
 
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
 _WORDS = ("fqdn", "name")
@@ -80,12 +81,17 @@ class Certificates:
         if unproven and isinstance(self.checking.form.issuers.get(outline.issuer), AcmeForm):
             message = f"{outline.issuer} proves DNS names only (DNS-01), not {', '.join(unproven)}"
             self.checking.add(outline.keys, message, reason="request")
-        if outline.key_made != "device":
-            return
         subject = self.checking.form.subject.model_dump(exclude_none=True)
-        request = request_for("unused", common_name=outline.common_name, sans=outline.sans, attributes=subject)
-        for fault in faults(request):
-            self.checking.add(outline.keys, f"pki csr would refuse it: {fault}", reason="request")
+        if outline.key_made == "local":
+            said = [
+                f"no request can be made for it: {fault}"
+                for fault in unrequestable(outline.common_name, outline.sans, subject)
+            ]
+        else:
+            request = request_for("unused", common_name=outline.common_name, sans=outline.sans, attributes=subject)
+            said = [f"pki csr would refuse it: {fault}" for fault in faults(request)]
+        for message in said:
+            self.checking.add(outline.keys, message, reason="request")
 
     def _outline(self, name: str, server: str, at: ServerForm, *, per_server: bool) -> CertificateOutline:
         form = self.checking.form.certificates[name]

@@ -99,22 +99,31 @@ def make_request(
     ``sans``: DNS names (with ``*.`` too), IP and e-mail addresses; the common name is always among them.
     ``attributes``: C, ST, L, O, OU, emailAddress. Raises ValueError that names everything that is wrong.
     """
-    subject = {**(attributes or {}), "CN": common_name}
-    faults = subject_faults(subject)
-    general: list[x509.GeneralName] = []
-    for name in alternative_names(common_name, sans):
-        try:
-            general.append(general_name(name))
-        except ValueError:
-            faults.append(f"{name!r} is neither a DNS name, an IP address nor an e-mail address")
+    names = tuple(sans)
+    faults = unrequestable(common_name, names, attributes)
     if faults:
         raise ValueError("; ".join(faults))
+    subject = {**(attributes or {}), "CN": common_name}
+    general = [general_name(name) for name in alternative_names(common_name, names)]
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(oid, subject[name]) for name, oid in ATTRIBUTES.items() if name in subject])
     )
     if general:
         builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
     return builder.sign(key.signer(), digest_for(key.key_type, key.key_bits)).public_bytes(Encoding.PEM)
+
+
+def unrequestable(
+    common_name: str, sans: Iterable[str] = (), attributes: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return everything that keeps ``make_request`` from making a request."""
+    faults = subject_faults({**(attributes or {}), "CN": common_name})
+    for name in alternative_names(common_name, sans):
+        try:
+            general_name(name)
+        except ValueError:
+            faults.append(f"{name!r} is neither a DNS name, an IP address nor an e-mail address")
+    return tuple(faults)
 
 
 def subject_faults(subject: Mapping[str, str]) -> list[str]:

@@ -50,6 +50,34 @@ def test_what_pki_csr_refuses_is_a_fault(folder: Folder) -> None:
     assert message == "pki csr would refuse it: the common name is longer than 64 characters"
 
 
+LOCAL = ISSUED.replace("    key: {made: device}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('common_name: "{fqdn}"', f'common_name: "{"a" * 60}.{{fqdn}}"', "CN is longer than 64 characters"),
+        (
+            'common_name: "{fqdn}"',
+            'common_name: "Conference {name}"',
+            "'Conference core1' is neither a DNS name, an IP address nor an e-mail address",
+        ),
+        ("servers:\n", f"subject: {{O: {'x' * 65}}}\nservers:\n", "O is longer than 64 characters"),
+        (
+            'sans: ["{fqdn}"]',
+            'sans: ["ö@example.com"]',
+            "'ö@example.com' is neither a DNS name, an IP address nor an e-mail address",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_made_is_a_fault(folder: Folder, old: str, new: str, message: str) -> None:
+    """What keeps a request from being made here is said by ``validate``, not by a run that nobody watches."""
+    ((path, reason, text), *_) = said(folder, LOCAL.replace(old, new, 1))
+
+    assert (path, reason) == ("certificates.node", "request")
+    assert text == f"no request can be made for it: {message}"
+
+
 def test_requests_never_share_a_file(folder: Folder) -> None:
     """A shared certificate whose name is that of another and a server would overwrite its request."""
     text = ISSUED.replace(
