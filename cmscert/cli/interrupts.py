@@ -1,4 +1,8 @@
-"""Ctrl-C while a run is under way: once is soft, twice is hard. Before and after a run it simply ends the process."""
+"""Ctrl-C while a run is under way: once is soft, twice is hard. Before and after a run it simply ends the process.
+
+A run that is told to end (SIGTERM), or whose terminal is closed (SIGHUP, unless nohup said that it does not matter),
+stops as softly: dying in the middle of a step would leave a service stopped.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SOFT = (
     "stopping when the services in hand are done, and a database cluster that is taken down is built up; "
     "Ctrl-C again stops now"
@@ -44,18 +48,23 @@ def interruptible(stop: Stops, say: Callable[[str], None]) -> Iterator[None]:
             say(HARD)
             stop.hard()
 
-    for number in SIGNALS:
+    numbers = _heeded()
+    for number in numbers:
         loop.add_signal_handler(number, press)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 
 async def until_signalled(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Await something that ends by itself once the event it is given is set: a signal sets it."""
     stopped = asyncio.Event()
-    for number in SIGNALS:
+    for number in _heeded():
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await run(stopped)
+
+
+def _heeded() -> tuple[signal.Signals, ...]:
+    return tuple(each for each in SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN)

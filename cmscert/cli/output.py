@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from cmscert.errors import Fault, InputError
 
@@ -21,6 +23,45 @@ NARROW = 80
 WIDE = 200
 
 
+class Outlasting:
+    """A stream for whoever sits there. When nobody does any more, words go nowhere, and nothing fails for that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        """Be the stream in all other respects."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write to whoever is still there."""
+        with suppress(OSError), abandoned(self._stream):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what was written on its way."""
+        with suppress(OSError), abandoned(self._stream):
+            self._stream.flush()
+
+
+@contextmanager
+def abandoned(stream: TextIO) -> Iterator[None]:
+    """Give a stream up that the block cannot write to: Python flushes it in the end, and would fail once more."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        raise
+
+
+def _stderr() -> TextIO:
+    return cast("TextIO", Outlasting(sys.stderr))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """How one command was asked to talk."""
@@ -33,7 +74,7 @@ class Output:
     no_color: bool = False
     state_dir: Path | None = None
     out: TextIO = field(default_factory=lambda: sys.stdout)
-    err: TextIO = field(default_factory=lambda: sys.stderr)
+    err: TextIO = field(default_factory=_stderr)
 
     def colour(self, stream: TextIO) -> bool:
         """Tell whether a stream gets colour: a terminal does, unless somebody said no."""

@@ -13,8 +13,8 @@ import click
 from cmscert.cli.exit_codes import DONE, NEITHER, NODE, RESULT_CODES, code_of, first_of
 from cmscert.cli.failures import handled, interrupted
 from cmscert.cli.options import INVENTORY, PARALLEL, READING, talks
-from cmscert.cli.output import Output
-from cmscert.errors import JournalError, NotConfirmed, RefusedError
+from cmscert.cli.output import Output, abandoned
+from cmscert.errors import InputError, JournalError, NotConfirmed, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -149,16 +149,22 @@ class Conversation:
         self.incomplete = not plan.complete
         beside = output.form == "json" or output.to_file
         stream = output.err if beside else output.out
-        stream.write(
-            plan_text(
-                plan,
-                SERVICES,
-                width=output.width(stream),
-                colour=output.colour(stream),
-                verbose=output.verbose,
-            )
+        text = plan_text(
+            plan,
+            SERVICES,
+            width=output.width(stream),
+            colour=output.colour(stream),
+            verbose=output.verbose,
         )
-        stream.flush()
+        try:
+            with abandoned(stream):
+                stream.write(text)
+                stream.flush()
+        except OSError as error:
+            raise NotConfirmed(
+                f"nothing was changed: the plan cannot be shown: {(error.strerror or str(error)).lower()}",
+                hint="let somebody read stdout to its end, or write it into a file",
+            ) from error
 
     async def confirm(self, plan: Plan) -> bool:
         """Ask, unless the answer was given already."""
@@ -203,24 +209,36 @@ class Conversation:
 
 
 def told(output: Output, made: ApplyResult) -> int:
-    """Draw the result and return the code."""
+    """Draw the result and return the code; that a result cannot be drawn weighs less than how the run ended."""
+    result = DONE if made.result is None else RESULT_CODES[made.result.result]
+    codes = [result, NODE * (not made.plan.complete)]
+    try:
+        with abandoned(output.out):
+            _draw(output, made)
+    except InputError as error:
+        output.error(error)
+        codes.append(code_of(error))
+    except OSError as error:
+        output.say(f"the result cannot be shown: {(error.strerror or str(error)).lower()}")
+    output.failures(made.failures)
+    if made.journal is not None:
+        output.say(f"journal: {made.journal}")
+    return first_of(codes)
+
+
+def _draw(output: Output, made: ApplyResult) -> None:
     if output.form == "json":
         from cmscert.reports.documents import run_document
 
         output.document(run_document(made.result, made.plan))
-    else:
-        from cmscert.reports.result_text import run_text
+        return
+    from cmscert.reports.result_text import run_text
 
-        text = run_text(
-            made.result,
-            made.plan,
-            width=output.result_width,
-            colour=output.result_colour,
-            verbose=output.verbose,
-        )
-        output.result(text if output.to_file else f"\n{text}")
-    output.failures(made.failures)
-    if made.journal is not None:
-        output.say(f"journal: {made.journal}")
-    result = DONE if made.result is None else RESULT_CODES[made.result.result]
-    return first_of([result, NODE * (not made.plan.complete)])
+    text = run_text(
+        made.result,
+        made.plan,
+        width=output.result_width,
+        colour=output.result_colour,
+        verbose=output.verbose,
+    )
+    output.result(text if output.to_file else f"\n{text}")
