@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
+from cmscert.app.clock import utc_now
 from cmscert.model.login import Login
 from cmscert.transport.credentials import Credentials
 from cmscert.transport.known_hosts import KnownHosts
@@ -31,11 +32,6 @@ def no_note(event: str, /, **facts: object) -> None:
 
 def silent(text: str) -> None:
     """Say nothing."""
-
-
-def utc_now() -> datetime:
-    """Return the moment."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

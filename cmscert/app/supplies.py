@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cmscert.errors import Fault, InputError
 from cmscert.files import Unreadable, read_regular
@@ -15,13 +16,14 @@ from cmscert.inventory.judging import Place, uses
 from cmscert.inventory.outline import AcmeIssuer, CertificateOutline, LocalCaIssuer, Outline
 from cmscert.inventory.secrets import resolve
 from cmscert.inventory.supplies import Obtained, Supplies, Use
-from cmscert.issue.index import Record
-from cmscert.issue.renewal_info import suggested
-from cmscert.issue.store import Store, Stored
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.keys import PrivateKey
 from cmscert.pki.pem import read_certificates
 from cmscert.planning.words import day
+
+if TYPE_CHECKING:
+    from cmscert.issue.index import Record
+    from cmscert.issue.store import Store, Stored
 
 STORE = ".cmscert"
 _LARGEST = 1_000_000
@@ -35,6 +37,8 @@ def store_path(outline: Outline) -> Path:
 
 def open_store(outline: Outline, *, keys: bool) -> Store:
     """Open the store; ``keys``: with its passphrase. Raises InputError and SecretError."""
+    from cmscert.issue.store import Store
+
     reference = outline.store.passphrase if outline.store is not None else None
     passphrase = resolve(reference, folder=outline.folder) if keys and reference is not None else None
     return Store.open(store_path(outline), passphrase)
@@ -59,6 +63,8 @@ def supplies_of(outline: Outline) -> Supplies:
 
 def suggestions_in(store: Store, outline: Outline) -> dict[str, datetime]:
     """Return when certificates are due as their CAs say, by SHA-256, as far as the store knows."""
+    from cmscert.issue.renewal_info import suggested
+
     known = (store.issuer(name) for name, one in outline.issuers.items() if isinstance(one, AcmeIssuer))
     return {sha256: at for each in known if each is not None for sha256, at in suggested(each.facts).items()}
 

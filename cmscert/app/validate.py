@@ -8,7 +8,7 @@ from pathlib import Path
 from cmscert.app.supplies import supplies_of
 from cmscert.inventory.load import load
 from cmscert.model.desired import WantedIdentity
-from cmscert.model.results import Validation
+from cmscert.model.validation import Validation
 
 
 def validate(inventory: Path, *, now: datetime) -> Validation:

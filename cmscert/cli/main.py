@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ COMMANDS: dict[str, str] = {
     "demo": "The whole story on simulated servers, in a minute.",
 }
 """In the order of their use, with what each says of itself: the first page of help loads none of them."""
+
+SELDOM = 20_000
+"""Objects between two looks for garbage; at Python's 700 a start, whose objects all stay, looks in vain for a tenth of
+its time, and so does the reading of a large inventory."""
 
 COMPLETE = "_CMSCERT_COMPLETE"
 """The variable by which shells ask: ``bash_source`` for the script, ``bash_complete`` for words; zsh, fish likewise."""
@@ -121,4 +126,7 @@ def run() -> None:
 
         sys.exit(shell_complete(cmscert, {}, "cmscert", COMPLETE, asked))
     leave_no_core()
-    sys.exit(main())
+    gc.set_threshold(SELDOM)
+    code = main()
+    gc.freeze()  # what is left ends with the process, and need not be looked through first
+    sys.exit(code)

@@ -17,8 +17,9 @@ def look(output: Output, inventory: Path, parallel: int) -> OverviewResult:
     """Read a fleet as the options say. Errors: as ``cmscert.app.overview.overview``."""
     import asyncio
 
+    from cmscert.app.clock import utc_now
     from cmscert.app.overview import overview
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.ports import live_ports
 
     return asyncio.run(
         overview(

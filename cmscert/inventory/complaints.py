@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -49,9 +48,12 @@ _BOUNDS = {
 def suggestion(word: str, known: Iterable[str], *, listing: bool = True) -> str:
     """Return ``; did you mean …?``, or the known words when none is near and they are few."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6) if len(names) <= _COMPARED else []
-    if near:
-        return f"; did you mean {near[0]}?"
+    if len(names) <= _COMPARED:
+        import difflib
+
+        near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+        if near:
+            return f"; did you mean {near[0]}?"
     few = 12
     return f"; known are {', '.join(names)}" if listing and 0 < len(names) <= few else ""
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cmscert.errors import SecretError
 from cmscert.inventory.sources import Unreadable, read_bytes
 from cmscert.model.login import SecretRef
 from cmscert.model.secret import Secret
+
+if TYPE_CHECKING:
+    import subprocess
 
 COMMAND_SECONDS = 30.0
 SECRET_LIMIT = 1_000_000
@@ -86,6 +89,8 @@ def _from_file(ref: SecretRef, folder: Path) -> bytes:
 
 
 def _from_command(ref: SecretRef, folder: Path, seconds: float) -> bytes:
+    import subprocess
+
     hint = "run it by hand and see what it prints"
     try:
         process = subprocess.Popen(  # noqa: S603 - an argument list that the inventory's owner wrote; no shell

@@ -1,4 +1,4 @@
-"""What the reading use cases hand to a report: the result of ``validate``, ``drift`` and ``status``."""
+"""What the reading use cases hand to a report: the result of ``drift`` and ``status``."""
 
 from __future__ import annotations
 
@@ -6,30 +6,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from cmscert.errors import Fault
 from cmscert.model.database import DatabaseState
-from cmscert.model.desired import Awaited, Unhandled, WantedSlot
+from cmscert.model.desired import WantedSlot
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
 from cmscert.model.places import Asked
 from cmscert.model.plan import Drift, Notice
 from cmscert.model.readings import Known, Reading
 from cmscert.pki.certificate import Certificate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """An inventory that holds together, counted. ``warnings``: findings that no source makes an error."""
-
-    fleet: str
-    inventory_sha256: str
-    servers: int
-    slots: int
-    certificates: int
-    databases: int = 0
-    warnings: tuple[Fault, ...] = ()
-    unhandled: tuple[Unhandled, ...] = ()
-    awaited: tuple[Awaited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ from cmscert.model.events import Outcome, RunResult
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Gate, Plan
 from cmscert.model.readings import Known, Reading
-from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
+from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus
+from cmscert.model.validation import Validation
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.plain import days_left, reading_word, safe_document, stamp
 from cmscert.reports.plan_document import Document, drift_row, unread_rows

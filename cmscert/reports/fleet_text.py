@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cmscert.errors import Fault
 from cmscert.model.database import DatabaseState
-from cmscert.model.desired import Awaited
 from cmscert.model.observed import Binding
 from cmscert.model.readings import Absent, Known, Reading, Unread
-from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
+from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
-from cmscert.reports.paper import Whole, draw, heading, indented, labelled, phrase, words
+from cmscert.reports.paper import draw, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, day, left, listed, moment, reading_word
 from cmscert.reports.plan_text import drift_part, notices_part, unread_part
 
@@ -49,54 +45,6 @@ def drift_text(report: DriftReport, *, width: int = 80, colour: bool = False) ->
     parts.extend(drift_part(report.findings))
     parts.extend(notices_part(report.notices))
     return draw(*parts, width=width, colour=colour)
-
-
-def validate_text(validation: Validation, *, width: int = 80, colour: bool = False) -> str:
-    """Draw what a valid inventory holds, and its warnings."""
-    holds = (
-        f"{counted(validation.servers, 'server')}, {counted(validation.slots, 'slot')}, "
-        f"{counted(validation.certificates, 'certificate')}"
-    )
-    if validation.databases:
-        holds += f", {counted(validation.databases, 'database')}"
-    parts: list[RenderableType | Whole] = [
-        phrase(("Inventory of ", "plain"), (validation.fleet, "title"), (" is valid", "good"), (f": {holds}", "plain"))
-    ]
-    if validation.warnings:
-        parts.append(heading(counted(len(validation.warnings), "warning")))
-        parts.extend(part for fault in validation.warnings for part in _warning(fault, width))
-    if validation.unhandled:
-        rows = [(words(each.path, "slot"), words(each.message)) for each in validation.unhandled]
-        parts.extend((heading("Not handled by this release"), labelled(rows, indent=2)))
-    if validation.awaited:
-        rows = [
-            (words(certificate, "slot"), words(f"{why}; for {listed(places, most=MOST_NAMES)}"))
-            for (certificate, why), places in _by_certificate(validation.awaited).items()
-        ]
-        parts.extend((heading("Not issued yet"), labelled(rows, indent=2)))
-    return draw(*parts, width=width, colour=colour)
-
-
-def _by_certificate(awaited: Iterable[Awaited]) -> dict[tuple[str, str], list[str]]:
-    found: dict[tuple[str, str], list[str]] = {}
-    for each in awaited:
-        found.setdefault((each.certificate, each.why), []).append(f"{each.slot} on {each.server}")
-    return found
-
-
-def _warning(fault: Fault, width: int) -> Iterator[RenderableType | Whole]:
-    """Draw a warning below its bullet; a place that would be broken over lines gets one of its own."""
-    room = width - len(BULLET)
-    if len(str(fault)) <= room or (" " not in fault.place and len(fault.place) < room):
-        yield labelled([(words("-", "quiet"), fault_line(fault))], indent=2)
-        return
-    yield Whole(phrase((BULLET, "quiet"), (f"{fault.place}:", "warning")))
-    yield indented(fault_line(replace(fault, file=None, line=None, column=None)), len(BULLET))
-
-
-def fault_line(fault: Fault) -> Text:
-    """Draw one fault with its place."""
-    return words(str(fault), fault.severity if fault.severity == "warning" else "plain")
 
 
 def status_text(status: FleetStatus, *, width: int = 80, colour: bool = False) -> str:

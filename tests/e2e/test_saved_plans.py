@@ -67,10 +67,10 @@ def test_unchanged_fleet_takes_the_saved_plan(bench: MakeBench, cli: Cli, tmp_pa
 
 def test_same_state_and_moment_give_the_same_bytes(fleet: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN401 - the bench of conftest
     """With the moment fixed, two plans of one state are the same to the byte."""
-    from cmscert.app import ports
+    from cmscert.app import clock
 
-    moment = ports.utc_now()
-    monkeypatch.setattr(ports, "utc_now", lambda: moment)
+    moment = clock.utc_now()
+    monkeypatch.setattr(clock, "utc_now", lambda: moment)
     one, other = (cli("plan", fleet.inventory, "--format", "json").out for _ in range(2))
 
     assert one

@@ -17,7 +17,8 @@ from cmscert.model.names import Release
 from cmscert.model.observed import Binding
 from cmscert.model.plan import Action, Plan
 from cmscert.model.readings import ABSENT, Known, Unread
-from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotStatus, Validation
+from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotStatus
+from cmscert.model.validation import Validation
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.documents import (
     drift_document,
@@ -28,11 +29,12 @@ from cmscert.reports.documents import (
     validate_document,
 )
 from cmscert.reports.error_text import error_text
-from cmscert.reports.fleet_text import drift_text, status_text, validate_text
+from cmscert.reports.fleet_text import drift_text, status_text
 from cmscert.reports.plan_document import dump, plan_document
 from cmscert.reports.plan_schema import ACTIONS
 from cmscert.reports.result_text import run_text
 from cmscert.reports.schemas import report_schemas
+from cmscert.reports.validate_text import validate_text
 from cmscert.testing.plans import MOMENT, SHA, database_plan, empty_plan, sample_plan
 
 Golden = Callable[[str, str], None]

@@ -134,7 +134,8 @@ def command(
     import asyncio
 
     from cmscert.app.adopt import AdoptOptions, AdoptTalk, adopt
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.clock import utc_now
+    from cmscert.app.ports import live_ports
     from cmscert.cli.program import program
     from cmscert.reports.adopt_text import adopt_document, adopted_text
 

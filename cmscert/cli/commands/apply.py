@@ -120,7 +120,8 @@ class Conversation:
 
     async def hold(self, work: Callable[[Ports, Talk, datetime], Awaitable[ApplyResult]]) -> ApplyResult:
         """Give a use case the world and whoever started it to talk to."""
-        from cmscert.app.ports import live_ports, utc_now
+        from cmscert.app.clock import utc_now
+        from cmscert.app.ports import live_ports
         from cmscert.app.running import Talk
         from cmscert.mmp.services import SERVICES
         from cmscert.reports.plan_document import plan_document

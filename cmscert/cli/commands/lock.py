@@ -48,7 +48,8 @@ def show(output: Output, inventory: Path | None, parallel: int, *, nodes: bool) 
         return _told(output, list_locks(inventory, output.state_dir, working=Path()))
     import asyncio
 
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.clock import utc_now
+    from cmscert.app.ports import live_ports
 
     work = list_node_locks(
         _needed(inventory), live_ports(), now=utc_now(), state_dir=output.state_dir, parallel=parallel
@@ -75,7 +76,8 @@ def release(output: Output, inventory: Path | None, fleet: str | None, parallel:
         return _told(output, release(fleet, inventory, output.state_dir, working=Path()))
     import asyncio
 
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.clock import utc_now
+    from cmscert.app.ports import live_ports
 
     async def confirm(found: tuple[NodeLock, ...]) -> bool:
         return await _agreed(output, found, yes=yes)

@@ -46,8 +46,9 @@ def command(output: Output, inventory: Path, save: Path | None, parallel: int, *
 def _plan(output: Output, inventory: Path, parallel: int) -> Made:
     import asyncio
 
+    from cmscert.app.clock import utc_now
     from cmscert.app.plan import plan
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.ports import live_ports
 
     made = asyncio.run(
         plan(

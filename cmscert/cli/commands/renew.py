@@ -29,7 +29,8 @@ def command(output: Output, inventory: Path, parallel: int, *, again: bool, dry_
     """
     import asyncio
 
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.clock import utc_now
+    from cmscert.app.ports import live_ports
     from cmscert.app.renew import RenewOptions, renew
 
     options = RenewOptions(

@@ -28,7 +28,8 @@ def command(output: Output, inventory: Path, parallel: int, *, store: bool) -> i
         return _page(output, inventory, parallel)
     import asyncio
 
-    from cmscert.app.ports import live_ports, utc_now
+    from cmscert.app.clock import utc_now
+    from cmscert.app.ports import live_ports
     from cmscert.app.status import status
 
     ports = live_ports(output.note())
@@ -75,7 +76,7 @@ def _store(output: Output, inventory: Path) -> int:
         raise click.UsageError("--select does not go with --store")
     if output.form not in {"text", "json"}:
         raise click.UsageError(f"--format {output.form} does not go with --store")
-    from cmscert.app.ports import utc_now
+    from cmscert.app.clock import utc_now
     from cmscert.app.store_status import store_status
     from cmscert.reports.store_text import store_document, store_text
 

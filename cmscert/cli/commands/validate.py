@@ -16,7 +16,7 @@ from cmscert.cli.output import Output
 @talks(*QUIET)
 def command(output: Output, inventory: Path) -> int:
     """Check an inventory and all material it names, offline."""
-    from cmscert.app.ports import utc_now
+    from cmscert.app.clock import utc_now
     from cmscert.app.validate import validate
 
     validation = validate(inventory, now=utc_now())
@@ -25,7 +25,7 @@ def command(output: Output, inventory: Path) -> int:
 
         output.document(validate_document(validation))
     else:
-        from cmscert.reports.fleet_text import validate_text
+        from cmscert.reports.validate_text import validate_text
 
         output.result(validate_text(validation, width=output.result_width, colour=output.result_colour))
     return DONE
