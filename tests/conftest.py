@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from coverage import Coverage
+from coverage.exceptions import CoverageWarning
 
 # Debian package → the program that it brings; a pattern where that is not on the PATH (psql comes without a server).
 # "npm" stands for all that `make judges` brings with it.
@@ -63,7 +65,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
             changed.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
             return (yield)
     finally:
-        watching.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CoverageWarning)  # of what was imported before
+            watching.start()
 
 
 def is_there(program: str) -> bool:

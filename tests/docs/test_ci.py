@@ -91,6 +91,7 @@ def test_the_shell_takes_every_script(text: str) -> None:
     assert "${{" not in text
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [GITHUB, GITLAB])
 def test_scripts_do_what_the_page_says(
@@ -135,6 +136,7 @@ def test_the_hook_has_the_form_that_pre_commit_asks_for() -> None:
     assert set(repository) == {"repo", "rev", "hooks"}
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 @pytest.mark.parametrize("fleet", ["cluster", "single", "legacy-2.9"])
 def test_the_hook_validates_example_inventories(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 @pytest.mark.judge("openssh-client")
 def test_a_cluster_is_rebuilt_as_the_page_says(

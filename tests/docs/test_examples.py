@@ -22,6 +22,7 @@ def _with_examples() -> list[Any]:
     return found
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 @pytest.mark.parametrize("page", _with_examples())
 def test_a_page_shows_what_happens(

@@ -33,6 +33,7 @@ def test_pictures_load_nothing_from_elsewhere(root: Path) -> None:
         }
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 def test_the_plan_is_what_the_command_prints(
     root: Path, load: Callable[[str], ModuleType], mask: Callable[[str], list[str]]

@@ -381,6 +381,7 @@ MALICE: dict[str, Malice] = {
 }
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 def test_every_malice_at_once(ground: Ground) -> None:
     """Whatever servers do: an end in a few seconds, below 200 MB, in words that no terminal acts on, and no file."""

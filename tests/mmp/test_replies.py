@@ -165,6 +165,7 @@ def test_what_looks_like_a_time_is_read_without_an_exception(text: str) -> None:
         assert reading.kind in {"known", "absent", "unread"}
 
 
+@pytest.mark.unwatched
 @pytest.mark.parametrize(
     "piece",
     [

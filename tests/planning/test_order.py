@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cmscert.mmp.services import SERVICES
@@ -86,6 +87,7 @@ def any_order(draw: st.DrawFn, plan: Plan) -> list[Step]:
     return order
 
 
+@pytest.mark.unwatched
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -113,6 +115,7 @@ def test_laws(draws: st.DataObject, new: Generation, aged: Generation, old: Gene
     assert all(not drift.plannable for drift in again.plan.drift)
 
 
+@pytest.mark.unwatched
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -338,6 +338,7 @@ def _few_keys() -> Iterator[None]:
         yield
 
 
+@pytest.mark.unwatched
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(story=stories())
 def test_no_row_is_lost_and_every_end_is_a_good_one(story: Story) -> None:

@@ -158,6 +158,7 @@ def tales(draw: st.DrawFn) -> tuple[Setting, tuple[Fault, ...], tuple[Fault, ...
     return setting, first, second
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(tale=tales())
