@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,8 +11,11 @@ from cmscert.errors import Fault, InputError
 from cmscert.inventory.judging import Place
 from cmscert.inventory.outline import CertificateOutline, Outline, ServerOutline
 from cmscert.inventory.supplies import Use
-from cmscert.issue.issuers import Profile
+from cmscert.issue.checking import findings_of
+from cmscert.issue.issuers import Demand, Profile
 from cmscert.issue.store import Stored
+from cmscert.pki.certificate import Certificate
+from cmscert.pki.chain import full_chain
 from cmscert.planning.renewal import Holding, why_renew
 from cmscert.planning.select import DATABASE, Selector, fits, parse_selector, services_of
 
@@ -23,7 +26,7 @@ class Need:
 
     use: Use
     outline: CertificateOutline
-    profile: Profile
+    demand: Demand
     held: Holding
     why: str | None
 
@@ -33,23 +36,34 @@ class Need:
         return self.outline.key_made == "device"
 
 
-def needs_of(outline: Outline, select: tuple[str, ...], now: datetime, *, again: bool = False) -> Iterator[Need]:
+Bundles = Mapping[str, tuple[Certificate, ...]]
+
+
+def needs_of(
+    outline: Outline, bundles: Bundles, select: tuple[str, ...], now: datetime, *, again: bool = False
+) -> Iterator[Need]:
     """Yield every issued certificate that something of the selection uses, and say why it has to be obtained.
 
-    ``again``: even when it is fresh. Raises InputError: a selector that is none, or that fits nothing at all; a damaged
-    store.
+    ``bundles``: those that are files. ``again``: even when it is fresh. Raises InputError: a selector that is none, or
+    that fits nothing at all; a damaged store.
     """
     store = open_store(outline, keys=False)
     profiles = _profiles(outline, _selectors(outline, select))
     for use, certificate in issued_uses(outline).items():
         if use not in profiles:
             continue
-        held = _holding(certificate, profiles[use], store.latest(*use))
+        demand = Demand(
+            common_name=certificate.common_name,
+            sans=certificate.sans,
+            profile=profiles[use],
+            bundle=bundles.get(certificate.chain or "", ()),
+        )
+        held = _holding(certificate, demand, store.latest(*use), now)
         why = why_renew(held, outline.policy.renew_when, now)
         yield Need(
             use=use,
             outline=certificate,
-            profile=profiles[use],
+            demand=demand,
             held=held,
             why="asked for once more" if again and why is None else why,
         )
@@ -102,16 +116,17 @@ def _profile(outline: Outline, places: list[Place]) -> Profile:
     )
 
 
-def _holding(certificate: CertificateOutline, profile: Profile, stored: Stored | None) -> Holding:
+def _holding(certificate: CertificateOutline, demand: Demand, stored: Stored | None, now: datetime) -> Holding:
     assert certificate.issuer is not None  # noqa: S101 - only issued ones come here
+    chain = () if stored is None else full_chain(stored.chain[0], stored.chain, demand.bundle)
+    found = findings_of(chain, demand, now) if chain else ()
     return Holding(
-        chain=stored.chain if stored is not None else (),
+        chain=chain,
         issuer=stored.issuer if stored is not None else None,
         on_device=stored is not None and stored.device_key is not None,
+        unfit=tuple(one.message for one in found if one.severity == "error" and one.reason != "expired"),
         wanted_issuer=certificate.issuer,
-        wanted_names=certificate.declared,
         wanted_on_device=certificate.key_made == "device",
         wanted_type=certificate.key_type,
         wanted_bits=certificate.key_bits,
-        wanted_ekus=profile.needed or (),
     )

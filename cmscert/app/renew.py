@@ -6,7 +6,7 @@ A request is kept before anybody is asked, and asked for again until it is answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,7 +76,7 @@ async def renew(
         seal_store(outline)
         await ask_suggestions(outline, now, ports.note)
     outline = with_suggestions(outline)
-    needs = tuple(needs_of(outline, options.select, now, again=options.again))
+    needs = tuple(needs_of(outline, bundles, options.select, now, again=options.again))
     wanted = [need for need in needs if need.why is not None]
     if options.rehearse or not wanted:
         rows = tuple(_row(outline, need, now, "due" if need.why else "fresh", need.why) for need in needs)
@@ -88,7 +88,7 @@ async def renew(
     with on_this_machine(state_dir, writer, ports) if servers else nullcontext(), store.held():
         async with AsyncExitStack() as stack:
             sessions = await _sessions(stack, outline, servers, ports, options.parallel)
-            asking = _Asking(outline, store, bundles, sessions, now, ports, sleep, again=options.again)
+            asking = _Asking(outline, store, sessions, now, ports, sleep, again=options.again)
             made = await asking.all(wanted)
         store.prune(outline.policy.keep_revisions)
     rows = tuple(made.get(need.use) or _row(outline, need, now, "fresh", None) for need in needs)
@@ -149,7 +149,6 @@ async def _sessions(
 class _Asking:
     outline: Outline
     store: Store
-    bundles: Mapping[str, tuple[Certificate, ...]]
     sessions: Sessions
     now: datetime
     ports: Ports
@@ -265,15 +264,15 @@ class _Asking:
         )
 
     def _asked(self, need: Need, pending: Pending) -> Asked:
-        outline = need.outline
+        demand = need.demand
         return Asked(
-            certificate=outline.name,
+            certificate=need.use[0],
             server=need.use[1],
-            common_name=outline.common_name,
-            sans=outline.sans,
+            common_name=demand.common_name,
+            sans=demand.sans,
             csr=pending.csr,
             at=self.now,
-            profile=need.profile,
-            bundle=self.bundles.get(outline.chain or "", ()),
+            profile=demand.profile,
+            bundle=demand.bundle,
             memo=pending.memo,
         )

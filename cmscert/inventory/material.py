@@ -16,7 +16,7 @@ from cmscert.inventory.supplies import Obtained, Supplies, Use
 from cmscert.model.desired import Material
 from cmscert.model.login import SecretRef
 from cmscert.pki.certificate import Certificate
-from cmscert.pki.chain import build_chain
+from cmscert.pki.chain import full_chain
 from cmscert.pki.keys import PrivateKey, read_key
 from cmscert.pki.pem import read_certificates
 
@@ -118,11 +118,11 @@ class Shelf:
         key_here: bool = True,
     ) -> None:
         """Keep a certificate, leaf first, with the chain that can be built for it."""
-        leaf = found[0]
+        leaf, *chain = full_chain(found[0], found, self.bundles.get(outline.chain or "", ()))
         self.materials[use] = Material(
             certificate=outline.name,
             leaf=leaf,
-            chain=build_chain(leaf, (*found, *self.bundles.get(outline.chain or "", ()))),
+            chain=tuple(chain),
             spki=spki,
             naming=outline.naming,
             declared=outline.declared,

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cmscert.errors import Fault, InputError
-from cmscert.issue.issuers import Asked, Issued, Issuer, Outstanding
+from cmscert.issue.issuers import Asked, Demand, Issued, Issuer, Outstanding
 from cmscert.pki.certificate import Certificate
-from cmscert.pki.chain import build_chain, is_root
+from cmscert.pki.chain import full_chain
 from cmscert.pki.public_cas import CLIENT_AUTH_HINT
 from cmscert.pki.request import WantedRequest, request_faults
 from cmscert.pki.rules import LEAF_RULES, Finding, Subject, chain_broken, chain_unusual, check, outlives_issuer
@@ -64,25 +64,30 @@ def check_issued(asked: Asked, issued: Issued, *, issuer: str, at: datetime) -> 
         message = f"none of the {len(issued.chain)} certificates delivered belongs to the key of the request"
         raise asked.fault(issuer, message, hint="the issuer answered another request, or made a key of its own")
     chain = full_chain(leaf, issued.chain, asked.bundle)
-    subject = Subject(
-        at=max(at, min(leaf.not_before, at + CLOCKS_DIFFER)),
-        leaf=leaf,
-        chain=chain[1:],
-        spki=asked.request.spki_sha256,
-        bundle=asked.bundle,
-        declared=asked.names,
-        common_name=asked.common_name,
-        common_name_must_be=asked.profile.common_name_must_be,
-        eku=asked.profile.ekus if asked.profile.needed is None else asked.profile.needed,
-        eku_sourced=True,
-        strict=asked.profile.strict,
-    )
-    findings = check(subject, LEAF_RULES if asked.bundle else _WITHOUT_CHAIN)
+    findings = findings_of(chain, asked, at)
     errors = [one for one in findings if one.severity == "error"]
     if errors:
         message = f"the certificate delivered cannot be used: {'; '.join(one.message for one in errors)}"
         raise asked.fault(issuer, message, hint=_hint(errors, leaf, asked))
     return Accepted(chain=chain, warnings=findings, notes=issued.notes)
+
+
+def findings_of(chain: tuple[Certificate, ...], demand: Demand, at: datetime) -> tuple[Finding, ...]:
+    """Hold a full chain against what its places demand: when it is delivered, and as long as it is in store."""
+    leaf, profile = chain[0], demand.profile
+    subject = Subject(
+        at=max(at, min(leaf.not_before, at + CLOCKS_DIFFER)),
+        leaf=leaf,
+        chain=chain[1:],
+        bundle=demand.bundle,
+        declared=demand.names,
+        common_name=demand.common_name,
+        common_name_must_be=profile.common_name_must_be,
+        eku=profile.ekus if profile.needed is None else profile.needed,
+        eku_sourced=True,
+        strict=profile.strict,
+    )
+    return check(subject, LEAF_RULES if demand.bundle else _WITHOUT_CHAIN)
 
 
 def find_leaf(sent: Iterable[Certificate], spki: str, at: datetime) -> Certificate | None:
@@ -93,19 +98,6 @@ def find_leaf(sent: Iterable[Certificate], spki: str, at: datetime) -> Certifica
         return valid, one.not_before, one.not_after, one.sha256
 
     return max((one for one in sent if one.spki_sha256 == spki), key=rank, default=None)
-
-
-def full_chain(
-    leaf: Certificate, sent: Iterable[Certificate], bundle: tuple[Certificate, ...]
-) -> tuple[Certificate, ...]:
-    """Return leaf, intermediates and root, from what was sent and the declared bundle; nothing is ever fetched.
-
-    Where CAs are cross-signed: the shortest way to a root of the bundle. Roots that the issuer sent count only where
-    the bundle has none.
-    """
-    declared = any(map(is_root, bundle))
-    pile = [one for one in sent if not (declared and is_root(one) and one not in bundle)]
-    return (leaf, *build_chain(leaf, (*pile, *bundle)))
 
 
 def _hint(errors: list[Finding], leaf: Certificate, asked: Asked) -> str | None:

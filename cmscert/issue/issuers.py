@@ -31,28 +31,34 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One certificate to obtain.
+class Demand:
+    """What a certificate must be, whoever delivers it. ``bundle``: the declared chain, empty where there is none."""
 
-    ``server``: None for a shared one. ``csr``: PEM, as it stands in the store, so the same bytes in every run until it
-    is answered. ``bundle``: the declared chain, empty where the inventory names none. ``memo``: what the issuer wanted
-    remembered when it last answered ``Outstanding``. ``at``: the moment of the run (aware UTC).
-    """
-
-    certificate: str
-    server: str | None = None
     common_name: str
     sans: tuple[str, ...] = ()
-    csr: bytes = field(repr=False)
-    at: datetime
     profile: Profile = field(default_factory=Profile)
     bundle: tuple[Certificate, ...] = ()
-    memo: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Common name first, then the SANs, each once."""
         return tuple(dict.fromkeys((self.common_name, *self.sans)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Demand):
+    """One certificate to obtain.
+
+    ``server``: None for a shared one. ``csr``: PEM, as it stands in the store, so the same bytes in every run until it
+    is answered. ``memo``: what the issuer wanted remembered when it last answered ``Outstanding``. ``at``: the moment
+    of the run (aware UTC).
+    """
+
+    certificate: str
+    server: str | None = None
+    csr: bytes = field(repr=False)
+    at: datetime
+    memo: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

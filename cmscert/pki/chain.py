@@ -67,6 +67,17 @@ def build_chain(leaf: Certificate, pile: Pile) -> tuple[Certificate, ...]:
     return tuple(reversed(_way(came_from, top)))[1:]
 
 
+def full_chain(leaf: Certificate, sent: Pile, bundle: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+    """Return leaf, intermediates and root, from what came with it and the declared bundle; nothing is ever fetched.
+
+    Where CAs are cross-signed: the shortest way to a root of the bundle. Other roots count only where the bundle has
+    none.
+    """
+    declared = any(map(is_root, bundle))
+    pile = [one for one in sent if not (declared and is_root(one) and one not in bundle)]
+    return (leaf, *build_chain(leaf, (*pile, *bundle)))
+
+
 def _way(came_from: Mapping[Certificate, Certificate | None], top: Certificate) -> list[Certificate]:
     way = [top]
     while (below := came_from[way[-1]]) is not None:

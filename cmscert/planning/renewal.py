@@ -8,7 +8,6 @@ from datetime import datetime
 
 from cmscert.model.desired import Due
 from cmscert.pki.certificate import Certificate
-from cmscert.pki.names import missing_names
 from cmscert.planning.due import due_at, end_of, is_due
 from cmscert.planning.words import day, time_left
 
@@ -18,18 +17,18 @@ class Holding:
     """What is in store of a certificate, beside what the inventory asks for.
 
     ``chain``: leaf first, empty when there is nothing. ``issuer``: who delivered it. ``on_device``: its key is on a
-    server. The fields that begin with ``wanted`` are the inventory's; None leaves it open.
+    server. ``unfit``: why it could not be used, were it delivered today, but for its own end. The fields that begin
+    with ``wanted`` are the inventory's; None leaves it open.
     """
 
     chain: tuple[Certificate, ...] = ()
     issuer: str | None = None
     on_device: bool = False
+    unfit: tuple[str, ...] = ()
     wanted_issuer: str
-    wanted_names: tuple[str, ...]
     wanted_on_device: bool = False
     wanted_type: str | None = None
     wanted_bits: int | None = None
-    wanted_ekus: tuple[str, ...] = ()
 
 
 def not_there(held: Holding, _due: Due, _moment: datetime) -> str | None:
@@ -51,10 +50,9 @@ def due(held: Holding, due: Due, moment: datetime) -> str | None:
     return f"due since {day(due_at(held.chain, due))}: {time_left(end_of(held.chain), moment)}"
 
 
-def names_lacking(held: Holding, _due: Due, _moment: datetime) -> str | None:
-    """The inventory asks for names that it does not have."""
-    missing = missing_names(held.chain[0], held.wanted_names) if held.chain else ()
-    return f"it lacks {', '.join(missing)}" if missing else None
+def no_longer_fit(held: Holding, _due: Due, _moment: datetime) -> str | None:
+    """The inventory asks for names or usages that it does not have, or for another CA."""
+    return "; ".join(held.unfit) or None
 
 
 def key_differs(held: Holding, _due: Due, _moment: datetime) -> str | None:
@@ -82,22 +80,13 @@ def issuer_differs(held: Holding, _due: Due, _moment: datetime) -> str | None:
     return f"issuer {held.issuer} delivered it, wanted is {held.wanted_issuer}"
 
 
-def usage_lacking(held: Holding, _due: Due, _moment: datetime) -> str | None:
-    """A slot needs an extended key usage that it does not have."""
-    if not held.chain or held.chain[0].ekus is None:
-        return None
-    missing = [eku for eku in held.wanted_ekus if eku not in held.chain[0].ekus]
-    return f"it lacks {', '.join(missing)}" if missing else None
-
-
 REASONS: tuple[Callable[[Holding, Due, datetime], str | None], ...] = (
     not_there,
     expired,
     issuer_differs,
-    names_lacking,
+    no_longer_fit,
     key_differs,
     key_elsewhere,
-    usage_lacking,
     due,
 )
 

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cmscert.app.ports import Ports
 from cmscert.app.renew import RenewOptions, renew
-from cmscert.app.supplies import open_store
+from cmscert.app.supplies import open_store, supplies_of
 from cmscert.cli.commands.renew import code_of
 from cmscert.errors import InputError, LockHeld, SecretError, Unreachable
-from cmscert.inventory.load import load
+from cmscert.inventory.load import Loaded, load
 from cmscert.lab.fleet import LabFleet
 from cmscert.lab.spec import NodeSpec
 from cmscert.model.login import Login
@@ -133,6 +134,16 @@ def states(report: RenewReport) -> dict[str, str]:
     return {name: row.state for name, row in rows(report).items()}
 
 
+def loaded(stage: Scene) -> Loaded:
+    """Load the inventory with what is in store, as plan does."""
+    return load(stage.folder.inventory, now=stage.now, supply=supplies_of)
+
+
+def plain(ca: ThrowAwayCa) -> bytes:
+    """Return the key of a CA, unencrypted."""
+    return ca.key_pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
     """Set an inventory up, with the CA that it names."""
@@ -143,10 +154,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scen
         folder = Folder(tmp_path).write(text).mint()
         ca = folder.cas["corp"]
         (tmp_path / "known_hosts").write_text("")
-        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-        pem = ca.key_pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (tmp_path / "pki/issuing-ca.key").write_bytes(pem)
+        (tmp_path / "pki/issuing-ca.key").write_bytes(plain(ca))
         return Scene(folder, ca)
 
     return make
@@ -181,17 +189,15 @@ async def test_a_signed_request_is_picked_up_under_any_name(scene: MakeScene) ->
     assert code_of(report) == 0
     assert not (stage.folder.path / "csr/shared.csr").exists()
 
-    from cmscert.app.supplies import supplies_of
-
-    loaded = load(stage.folder.inventory, now=NOW, supply=supplies_of)
+    found = loaded(stage)
     material = next(
         slot.material  # type: ignore[union-attr]  # an identity
-        for slot in loaded.desired.server("core1").slots
+        for slot in found.desired.server("core1").slots
         if slot.slot == "callbridge"
     )
-    assert loaded.desired.awaited == ()
+    assert found.desired.awaited == ()
     assert material.full_chain[1:] == stage.ca.bundle
-    assert loaded.keys[material.spki].spki_sha256 == material.spki
+    assert found.keys[material.spki].spki_sha256 == material.spki
 
 
 async def test_nothing_due_needs_no_secret(scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,6 +471,76 @@ async def test_a_changed_inventory_asks_anew(scene: MakeScene) -> None:
 
     assert (stage.folder.path / "csr/shared.csr").read_bytes() != old
     assert "more.example.com" in read_request((stage.folder.path / "csr/shared.csr").read_bytes(), file="x").sans
+
+
+def replace_ca(stage: Scene, ca: ThrowAwayCa) -> None:
+    """Put another CA in the place of the inventory's, below a root of its own."""
+    pki = stage.folder.path / "pki"
+    (pki / "issuing-ca.crt").write_bytes(ca.certificate_pem)
+    (pki / "root-ca.crt").write_bytes(b"".join(to_pem((one,)) for one in ca.bundle[1:]))
+    (pki / "issuing-ca.key").write_bytes(plain(ca))
+    stage.ca = ca
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            'common_name: "{fqdn}"',
+            'common_name: "x.{fqdn}"',
+            "its common name is core1.example.com, declared is x.core1",
+        ),
+        ('"x.{fqdn}"]', '"x.{fqdn}", "y.{fqdn}"]', "it does not cover y.core1.example.com"),
+    ],
+)
+async def test_what_is_in_store_is_no_longer_fit(scene: MakeScene, old: str, new: str, why: str) -> None:
+    """Whatever keeps a stored certificate from being deployed is why another one is obtained, and that one will do."""
+    only = {"select": ("certificate=node", "server=core1")}
+    stage = scene(BASE.replace('sans: ["{fqdn}"]', 'sans: ["{fqdn}", "x.{fqdn}"]'))
+    await stage.renew(**only)
+    stage.folder.write(stage.folder.inventory.read_text().replace(old, new))
+    owed = loaded(stage).desired.awaited
+    report = await stage.renew(**only)
+
+    assert any(each.server == "core1" and why in each.why for each in owed)
+    assert states(report) == {"node/core1": "issued"}
+    assert not [each for each in loaded(stage).desired.awaited if (each.server, each.slot) == ("core1", "webadmin")]
+    assert states(await stage.renew(**only)) == {"node/core1": "fresh"}
+
+
+async def test_another_ca_rotates_what_the_old_one_signed(scene: MakeScene) -> None:
+    """When the bundle no longer holds the CA of a stored certificate, the next run obtains one from the new CA."""
+    only = {"select": ("certificate=node",)}
+    stage = scene()
+    await stage.renew(**only)
+    replace_ca(stage, ThrowAwayCa.root("New Root").intermediate("New CA"))
+    report = await stage.renew(**only)
+    stored = open_store(stage.folder.outline(), keys=False).latest("node", "core1")
+
+    assert states(report) == {"node/core1": "issued", "node/core2": "issued"}
+    assert stored is not None
+    assert stored.chain[1:] == stage.ca.bundle
+    assert states(await stage.renew(**only)) == {"node/core1": "fresh", "node/core2": "fresh"}
+
+
+async def test_a_ca_that_is_renewed_with_its_key_renews_nobody(scene: MakeScene) -> None:
+    """A certificate ends with the CA certificate that the bundle holds today: ``renew`` counts as ``plan`` does."""
+    only = {"select": ("certificate=node", "server=core1")}
+    text = BASE.replace("  lab: {type: local_ca", "  own: {type: local_ca")
+    stage = scene(text.replace("issuer: lab", "issuer: people"))
+    root = ThrowAwayCa.root("Root")
+    ending = root.intermediate("Ending", not_after=NOW + timedelta(days=60))
+    replace_ca(stage, ending)
+    await stage.renew(**only)
+    stage.sign("node-core1")
+    first = rows(await stage.renew(**only))["node/core1"]
+    replace_ca(stage, root.intermediate("Ending", key=ending.key_pair))
+    second = rows(await stage.renew(**only))["node/core1"]
+    material = loaded(stage).desired.server("core1").slots[0].material  # type: ignore[union-attr]  # an identity
+
+    assert (first.state, first.not_after) == ("issued", NOW + timedelta(days=60))
+    assert (second.state, second.not_after) == ("fresh", NOW + YEAR)
+    assert material.full_chain[1:] == stage.ca.bundle
 
 
 async def test_runs_do_not_meet_in_the_store(scene: MakeScene) -> None:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from cmscert.errors import InputError, IssuerError
-from cmscert.issue.checking import Accepted, check_issued, find_leaf, full_chain, obtain
+from cmscert.issue.checking import Accepted, check_issued, find_leaf, obtain
 from cmscert.issue.issuers import Asked, Issued, Outstanding, Profile
+from cmscert.pki.chain import full_chain
 from cmscert.pki.generate import make_key
 from cmscert.pki.keys import PrivateKey
 from cmscert.pki.pem import to_pem
