@@ -18,7 +18,8 @@ from cmscert.app.inventory import Chosen, choose
 from cmscert.app.plan import compare, members_of, missed, recall, state_dir_of
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
-from cmscert.app.running import ApplyResult, Running, Talk, World, carry_out, writer_for
+from cmscert.app.proofs import keep_proofs
+from cmscert.app.running import ApplyResult, Running, Talk, World, carry_out, ran, writer_for
 from cmscert.app.unfinished import looking_at, settle_runs
 from cmscert.apply.stop import Stop
 from cmscert.errors import GuardRefused, NodeError, NotConfirmed, StalePlan
@@ -92,6 +93,8 @@ async def agreed(chosen: Chosen, planned: Planned, world: World, run: Running) -
     refuse(planned.plan.refusals, run.writer.allow, failures)
     if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
         settle_runs(run.state_dir, planned.settles, by=run.writer.run, at=run.ports.clock())
+        if planned.plan.rolls_back is None:
+            keep_proofs(run.state_dir, ran(chosen, planned, world, run, None), run.ports.note, own=run.writer.run)
         return ApplyResult(plan=planned.plan, result=None, failures=failures)
     if not await run.talk.confirm(planned.plan):
         raise NotConfirmed("nothing was changed: the plan was not confirmed")

@@ -18,6 +18,7 @@ from cmscert.app.plan_actions import Many, Strict
 from cmscert.errors import Fault, InputError
 from cmscert.files import Unreadable, parse_json, read_regular
 from cmscert.model import places
+from cmscert.model.origin import UNTOLD, Origin, OriginKind
 from cmscert.model.plan import Drift, Notice, Severity
 from cmscert.model.results import DriftReport
 
@@ -97,6 +98,15 @@ class _Finding(Strict):
     ignored: Text | None
     ignored_until: Day | None = None
     ignore_ended: Text | None = None
+    origin: OriginKind = "unknown"
+    origin_since: Moment | None = None
+    origin_run: Text | None = None
+    origin_why: Text | None = None
+
+    def value(self) -> Drift:
+        plain = {name: value for name, value in self.model_dump().items() if not name.startswith("origin")}
+        origin = Origin(kind=self.origin, at=self.origin_since, run=self.origin_run, why=self.origin_why)
+        return Drift(**plain, origin=None if origin == UNTOLD else origin)
 
 
 class _Notice(Strict):
@@ -137,7 +147,7 @@ class _DriftFile(Strict):
             slots=self.summary.slots,
             select=self.select,
             unread=tuple((each.server, each.why) for each in self.unread),
-            findings=tuple(Drift(**each.model_dump()) for each in self.findings),
+            findings=tuple(each.value() for each in self.findings),
             notices=tuple(Notice(**each.model_dump()) for each in self.notices),
             asked=tuple(each.value() for each in self.asked),
             outside=tuple((each.server, each.slot) for each in self.outside),

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from cmscert.app.fleet import PARALLEL
-from cmscert.app.plan import drift_report, plan
+from cmscert.app.plan import drift_report, plan, state_dir_of
 from cmscert.app.ports import Ports
+from cmscert.app.proofs import proofs_of, traced
 from cmscert.app.status import fleet_status
 from cmscert.errors import NodeError
 from cmscert.model.overview import Overview
@@ -34,10 +35,11 @@ async def overview(
 ) -> OverviewResult:
     """Read the fleet once, and say what is there, what differs and what to do. Arguments and errors: as ``plan``."""
     found = await plan(inventory, ports, now=now, select=select, parallel=parallel, state_dir=state_dir)
+    proofs = proofs_of(state_dir_of(found.chosen, state_dir), found.plan.fleet)
     return OverviewResult(
         overview=Overview(
             status=fleet_status(found.chosen, found.observed, now),
-            drift=drift_report(found.chosen, found.plan),
+            drift=traced(drift_report(found.chosen, found.plan), found.chosen.desired, found.observed, proofs),
             plan=found.plan,
         ),
         failures=found.failures,

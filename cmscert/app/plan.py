@@ -14,6 +14,7 @@ from cmscert.app.fleet import PARALLEL, Sighted, entries, sight
 from cmscert.app.holding import dead_runs
 from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
+from cmscert.app.proofs import proofs_of, traced
 from cmscert.app.unfinished import find_unfinished, looking_at
 from cmscert.apply.memory import Memory
 from cmscert.errors import Fault, InputError, NodeError
@@ -188,7 +189,9 @@ async def drift(
     chosen = choose(inventory, now=now, select=select)
     alone = replace(chosen, fleet=chosen.desired)
     found = await _planned(alone, ports, now=now, parallel=parallel, state_dir=state_dir)
-    return DriftResult(report=drift_report(found.chosen, found.plan), failures=found.failures)
+    report = drift_report(found.chosen, found.plan)
+    proofs = proofs_of(state_dir_of(chosen, state_dir), report.fleet)
+    return DriftResult(report=traced(report, chosen.desired, found.observed, proofs), failures=found.failures)
 
 
 def drift_report(chosen: Chosen, made: Plan) -> DriftReport:

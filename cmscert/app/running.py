@@ -18,6 +18,7 @@ from cmscert.app.holding import Writer, on_the_nodes
 from cmscert.app.inventory import Chosen
 from cmscert.app.plan import memory_of, missed
 from cmscert.app.ports import Ports
+from cmscert.app.proofs import keep_proofs
 from cmscert.app.revision import git_revision
 from cmscert.apply.backups import backup_folder
 from cmscert.apply.before import observed_document
@@ -33,6 +34,7 @@ from cmscert.model.desired import Desired
 from cmscert.model.events import Event, RunResult
 from cmscert.model.plan import Gate, Plan
 from cmscert.planning.make import Planned
+from cmscert.planning.proving import Ran
 from cmscert.transport.session import WriteSession
 
 
@@ -147,8 +149,22 @@ async def _journalled(chosen: Chosen, planned: Planned, world: World, run: Runni
         )
     finally:
         journal.close()
+    keep_proofs(run.state_dir, ran(chosen, planned, world, run, result), run.ports.note, own=run.writer.run)
     _prune(chosen.loaded.desired, run)
     return ApplyResult(plan=planned.plan, result=result, failures=missed(chosen, world.sighted), journal=journal.folder)
+
+
+def ran(chosen: Chosen, planned: Planned, world: World, run: Running, result: RunResult | None) -> Ran:
+    """Put together what a run left; ``result`` is None where it had nothing to do."""
+    return Ran(
+        plan=planned.plan,
+        outcomes={} if result is None else {each.step: each.outcome for each in result.steps},
+        desired=chosen.fleet,
+        observed=world.sighted.observed,
+        contents=planned.contents,
+        run=None if result is None else result.run,
+        at=run.ports.clock(),
+    )
 
 
 def _prune(desired: Desired, run: Running) -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from cmscert.model.database import DatabaseFiles
 from cmscert.model.observed import Binding
+from cmscert.model.origin import Origin
 
 PLAN_FORMAT = "cmscert.plan/1"
 Severity = Literal["error", "warning", "notice"]
@@ -25,7 +26,8 @@ class Drift:
 
     ``plannable`` is False for what no step can mend (a certificate that is right but due). ``ignored``: why
     ``policy.ignore`` leaves it alone; ``ignored_until``: the last day of that (ISO), None where there is none.
-    ``ignore_ended``: why it was left alone once, and until when, where that is over.
+    ``ignore_ended``: why it was left alone once, and until when, where that is over. ``origin``: None in a plan, which
+    does not ask.
     """
 
     server: str
@@ -38,6 +40,7 @@ class Drift:
     ignored: str | None = None
     ignored_until: str | None = None
     ignore_ended: str | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

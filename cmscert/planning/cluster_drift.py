@@ -18,9 +18,6 @@ MOST_NODES = 5
 """Facts 5.2: one source says three, one says five; more than five is backed by none."""
 
 
-NOT_JOINED = "database-not-joined"
-
-
 def slot_of(cluster: Cluster) -> str:
     """Name a cluster where services name their slots."""
     return f"database/{cluster.wanted.name}"
@@ -32,7 +29,7 @@ def database_drift(cluster: Cluster, policy: Policy, moment: datetime) -> Iterat
     A member that is in no cluster is never left alone: the others may wait for it.
     """
     for drift in _differences(cluster, policy, moment):
-        yield drift if drift.reason == NOT_JOINED else with_ignores(drift, policy.ignore, moment)
+        yield drift if drift.reason == "database-not-joined" else with_ignores(drift, policy.ignore, moment)
 
 
 def _differences(cluster: Cluster, policy: Policy, moment: datetime) -> Iterator[Drift]:
@@ -41,7 +38,7 @@ def _differences(cluster: Cluster, policy: Policy, moment: datetime) -> Iterator
         if cluster.phases[name] == "unread" or state is None:
             continue
         if cluster.phases[name] == "out":
-            yield _drift(cluster, name, NOT_JOINED, _role(cluster, name), "in no cluster")
+            yield _drift(cluster, name, "database-not-joined", _role(cluster, name), "in no cluster")
             continue
         for reason, wanted, found in cluster.faults.get(name, ()):
             yield _drift(cluster, name, reason, wanted, found)

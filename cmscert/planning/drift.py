@@ -114,7 +114,7 @@ def _of_slot(sight: Sight, wanted: WantedSlot, policy: Policy, moment: datetime)
             plannable=False,
         )
         return
-    if state is None or _content_unread(sight, wanted):
+    if state is None or content_unread(sight, wanted):
         return
     bound = state.binding(wanted.slot)
     if isinstance(wanted, WantedIdentity):
@@ -132,7 +132,7 @@ def _of_slot(sight: Sight, wanted: WantedSlot, policy: Policy, moment: datetime)
     yield from filter(None, (check(trust) for check in TRUST_CHECKS))
 
 
-def _content_unread(sight: Sight, wanted: WantedSlot) -> bool:
+def content_unread(sight: Sight, wanted: WantedSlot) -> bool:
     """Nothing is decided about a slot of which a bound file could not be read."""
     bound = sight.binding(wanted.slot)
     names = [name for name in (bound.certificate, bound.bundle) if name is not None]

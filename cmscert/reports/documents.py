@@ -15,7 +15,8 @@ from cmscert.model.database import DatabaseState
 from cmscert.model.desired import WantedIdentity, WantedSlot
 from cmscert.model.events import Outcome, RunResult
 from cmscert.model.observed import Binding
-from cmscert.model.plan import Gate, Plan
+from cmscert.model.origin import UNTOLD
+from cmscert.model.plan import Drift, Gate, Plan
 from cmscert.model.readings import Known, Reading
 from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus
 from cmscert.model.validation import Validation
@@ -86,7 +87,7 @@ def drift_document(report: DriftReport) -> Document:
             "select": list(report.select),
             "complete": report.complete,
             "unread": unread_rows(report.unread),
-            "findings": [drift_row(drift) for drift in report.findings],
+            "findings": [finding_row(drift) for drift in report.findings],
             "notices": [asdict(notice) for notice in report.notices],
             "inventory": report.file,
             "asked": [asdict(each) for each in report.asked],
@@ -99,6 +100,18 @@ def drift_document(report: DriftReport) -> Document:
             },
         }
     )
+
+
+def finding_row(drift: Drift) -> Document:
+    """Write down a difference and where it comes from."""
+    origin = drift.origin or UNTOLD
+    return {
+        **drift_row(drift),
+        "origin": origin.kind,
+        "origin_since": None if origin.at is None else stamp(origin.at),
+        "origin_run": origin.run,
+        "origin_why": origin.why,
+    }
 
 
 def validate_document(validation: Validation) -> Document:

@@ -15,6 +15,7 @@ from cmscert.pki.certificate import Certificate
 from cmscert.reports.paper import draw, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, day, left, listed, moment, reading_word
 from cmscert.reports.plan_text import drift_part, notices_part, unread_part
+from cmscert.reports.reasons import untold
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,6 +44,7 @@ def drift_text(report: DriftReport, *, width: int = 80, colour: bool = False) ->
         parts.append(words(f"No drift in what could be read of {looked}.", "good"))
     parts.extend(unread_part(report.unread))
     parts.extend(drift_part(report.findings))
+    parts.extend(words(line, "warning") for line in untold(report.findings))
     parts.extend(notices_part(report.notices))
     return draw(*parts, width=width, colour=colour)
 

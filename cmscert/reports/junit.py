@@ -18,7 +18,7 @@ from cmscert.model.places import Asked
 from cmscert.model.plan import Drift
 from cmscert.model.results import DriftReport
 from cmscert.reports.plain import safe, stamp
-from cmscert.reports.reasons import until
+from cmscert.reports.reasons import origin_told, until, untold
 
 SERVER_CASE = "server"
 UNPROVEN = "not proven: not everything of this server could be read"
@@ -76,6 +76,8 @@ def _suite(report: DriftReport, server: str, view: _View) -> TestSuite:
     suite.add_property("inventory_sha256", report.inventory_sha256)
     for selected in report.select:
         suite.add_property("select", safe(selected))
+    for line in untold(view.findings):
+        suite.add_property("origin", safe(line))
     suite.add_testcases(list(_cases(report, server, view)))
     return suite
 
@@ -120,6 +122,8 @@ def _results(findings: list[Drift], place: str) -> Iterator[Failure | Skipped]:
 
 def _told(drift: Drift) -> str:
     lines = [f"{drift.reason} ({drift.severity})", f"wanted: {drift.wanted}", f"found:  {drift.found}"]
+    told = origin_told(drift)
+    lines += [f"origin: {told}"] * (told is not None)
     lines += [f"ignored{until(drift)}: {drift.ignored}"] * (drift.ignored is not None)
     lines += [f"no longer ignored: {drift.ignore_ended}"] * (drift.ignore_ended is not None)
     return "\n  ".join(map(safe, lines))

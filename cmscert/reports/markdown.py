@@ -11,10 +11,12 @@ from cmscert.model.results import DriftReport, FleetStatus, ServerStatus, SlotSt
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.markdown_page import OPEN_ROWS, Page, code, ignore_ended
 from cmscert.reports.plain import counted, day, left, moment
+from cmscert.reports.reasons import origin_told, untold
 
 MOST_OF_UNREAD = 8_000
 MOST_OF_IGNORED = 8_000
 MOST_OF_NOTICES = 6_000
+MOST_OF_UNTOLD = 2_000
 MOST_OF_SERVERS = 10_000
 SOON_DAYS = 30
 
@@ -29,21 +31,28 @@ def drift_markdown(report: DriftReport) -> str:
     ignored = [drift for drift in report.findings if drift.ignored is not None]
     kept = MOST_OF_IGNORED * bool(ignored) + MOST_OF_NOTICES * bool(report.notices)
     if report.alarming:
-        columns = ("Server", "Slot", "Reason", "Wanted", "Found")
+        columns = ("Server", "Slot", "Reason", "Origin", "Wanted", "Found")
         rows = [
-            (*_where(drift), code(drift.wanted), code(drift.found) + ignore_ended(drift)) for drift in report.alarming
+            (*_where(drift), _origin(drift), code(drift.wanted), code(drift.found) + ignore_ended(drift))
+            for drift in report.alarming
         ]
-        page.table(columns, rows, noun="finding", room=page.room - kept)
+        page.table(columns, rows, noun="finding", room=page.room - kept - MOST_OF_UNTOLD)
+    for line in untold(report.findings):
+        page.add(code(line))
     if ignored:
         page.add(f"### Ignored by the inventory: {len(ignored)}")
         alone = [
-            (*_where(drift), code(drift.found), code(drift.ignored or ""), drift.ignored_until or "")
+            (*_where(drift), _origin(drift), code(drift.found), code(drift.ignored or ""), drift.ignored_until or "")
             for drift in ignored
         ]
-        more = ("Server", "Slot", "Reason", "Found", "Why it is ignored", "Until")
+        more = ("Server", "Slot", "Reason", "Origin", "Found", "Why it is ignored", "Until")
         page.table(more, alone, noun="finding", room=MOST_OF_IGNORED, shown=0)
     _notices(page, report.notices)
     return str(page)
+
+
+def _origin(drift: Drift) -> str:
+    return origin_told(drift) or ""
 
 
 def _drift_verdict(report: DriftReport) -> str:

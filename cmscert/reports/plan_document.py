@@ -49,8 +49,10 @@ def unread_rows(unread: tuple[tuple[str, str], ...]) -> list[Document]:
 
 
 def drift_row(drift: Drift) -> Document:
-    """Write down one difference."""
-    return asdict(drift)
+    """Write down one difference, as a plan knows it."""
+    row = asdict(drift)
+    del row["origin"]
+    return row
 
 
 def _step(step: Step, plan: Plan, table: ServiceTable) -> Document:

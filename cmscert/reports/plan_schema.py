@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from cmscert.model.origin import OriginKind
 from cmscert.model.plan import PLAN_FORMAT, Action
 from cmscert.reports.plan_document import Document
 from cmscert.reports.shapes import (
@@ -24,17 +25,25 @@ from cmscert.reports.shapes import (
     several,
 )
 
-DRIFT = record(
-    server=TEXT,
-    slot=MAYBE,
-    reason=TEXT,
-    wanted=TEXT,
-    found=TEXT,
-    severity=SEVERITY,
-    plannable=FLAG,
-    ignored=MAYBE,
-    ignored_until=MAYBE,
-    ignore_ended=MAYBE,
+_DIFFERENCE: dict[str, Document] = {
+    "server": TEXT,
+    "slot": MAYBE,
+    "reason": TEXT,
+    "wanted": TEXT,
+    "found": TEXT,
+    "severity": SEVERITY,
+    "plannable": FLAG,
+    "ignored": MAYBE,
+    "ignored_until": MAYBE,
+    "ignore_ended": MAYBE,
+}
+DRIFT = record(**_DIFFERENCE)
+FINDING = record(
+    **_DIFFERENCE,
+    origin=one_of(*get_args(OriginKind)),
+    origin_since=either(MOMENT),
+    origin_run=MAYBE,
+    origin_why=MAYBE,
 )
 FAULT = record(
     message=TEXT,

@@ -13,7 +13,7 @@ from cmscert.model.plan import FLEET, Drift, Gate, Notice, Plan, Refusal, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, duration, listed, moment
-from cmscert.reports.reasons import until
+from cmscert.reports.reasons import origin_told, until
 from cmscert.reports.steps import phases, what
 from cmscert.reports.summary import summarise
 
@@ -109,6 +109,9 @@ def _difference(drift: Drift) -> list[RenderableType]:
         remarks.append(drift.severity)
     if not drift.plannable:
         remarks.append("no step mends this")
+    told = origin_told(drift)
+    if told is not None:
+        remarks.append(told)
     if drift.ignored is not None:
         remarks.append(f"left alone{until(drift)}: {drift.ignored}")
     if drift.ignore_ended is not None:

@@ -24,6 +24,7 @@ from cmscert.model.readings import Known, Reading
 from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, LastRun, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.plain import safe
+from cmscert.reports.reasons import origin_word
 
 LONGEST: Final = 120
 RESULTS: Final[tuple[str, ...]] = get_args(get_type_hints(RunEnded)["result"])
@@ -105,10 +106,16 @@ class _Sheet(Collector):
         total = self._family("drift", "Findings that nobody asked to leave alone.")
         total.add(len(self.drift.alarming))
         by_reason = self._family(
-            "drift_findings", "Findings by server and reason.", "server", "reason", "severity", "ignored"
+            "drift_findings", "Findings by server and reason.", "server", "reason", "severity", "ignored", "origin"
         )
         found = Counter(
-            (drift.server, drift.reason, drift.severity, "no" if drift.ignored is None else "yes")
+            (
+                drift.server,
+                drift.reason,
+                drift.severity,
+                "no" if drift.ignored is None else "yes",
+                origin_word(drift),
+            )
             for drift in self.drift.findings
         )
         for labels, number in sorted(found.items()):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from cmscert.model.origin import OriginKind
 from cmscert.model.plan import Drift
+from cmscert.reports.plain import counted, moment
 
 MEANINGS: Final[Mapping[str, str]] = {
     "not-bound": "No key or no certificate is bound to the slot.",
@@ -56,9 +59,44 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 
 
+MOST_WHYS = 4
+"""Why findings cannot be told apart: as many reasons as a report names."""
+
+
 def meaning(reason: str) -> str:
     """Return what a reason means; one that this release does not know stands for itself."""
     return MEANINGS.get(reason, reason)
+
+
+ORIGINS: Final[Mapping[OriginKind, str]] = {
+    "server": "changed on the server",
+    "inventory": "the inventory asks for more",
+    "time": "by time alone",
+    "unknown": "cannot be told",
+}
+
+
+def origin_word(drift: Drift) -> OriginKind:
+    """Return where a difference comes from, in one word."""
+    return "unknown" if drift.origin is None else drift.origin.kind
+
+
+def origin_told(drift: Drift) -> str | None:
+    """Say where a difference comes from; None where that cannot be told."""
+    origin = drift.origin
+    if origin is None or origin.kind == "unknown":
+        return None
+    since = "" if origin.at is None or origin.kind == "time" else f" since {moment(origin.at)}"
+    return ORIGINS[origin.kind] + since
+
+
+def untold(findings: Iterable[Drift]) -> tuple[str, ...]:
+    """Say once of how many findings nobody can tell where they come from, reason by reason."""
+    whys = Counter(drift.origin.why for drift in findings if drift.origin is not None and drift.origin.why is not None)
+    return tuple(
+        f"Whether people or the inventory brought {counted(number, 'difference')} about cannot be told: {why}."
+        for why, number in whys.most_common(MOST_WHYS)
+    )
 
 
 def until(drift: Drift) -> str:

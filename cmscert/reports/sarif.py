@@ -14,7 +14,7 @@ from cmscert.model.results import DriftReport
 from cmscert.reports.documents import made
 from cmscert.reports.plain import stamp
 from cmscert.reports.plan_document import Document
-from cmscert.reports.reasons import meaning, until
+from cmscert.reports.reasons import meaning, origin_told, origin_word, until
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ROOT = "%SRCROOT%"
@@ -106,7 +106,13 @@ def _result(drift: Drift, map_: _Map) -> Document:
         "level": LEVELS[drift.severity],
         "message": {"text": _message(drift)},
         "locations": [{**physical, "logicalLocations": [logical]}],
-        "properties": {"server": drift.server, "slot": drift.slot, "wanted": drift.wanted, "found": drift.found},
+        "properties": {
+            "server": drift.server,
+            "slot": drift.slot,
+            "wanted": drift.wanted,
+            "found": drift.found,
+            "origin": origin_word(drift),
+        },
     }
     if asked is not None and asked.by is not None and physical:
         message = {"text": f"server {asked.server}"}
@@ -120,8 +126,10 @@ def _result(drift: Drift, map_: _Map) -> Document:
 
 def _message(drift: Drift) -> str:
     where = drift.server if drift.slot is None else f"{drift.slot} on {drift.server}"
+    told = origin_told(drift)
+    since = "" if told is None else f"; {told}"
     ended = "" if drift.ignore_ended is None else f"; no longer ignored: {drift.ignore_ended}"
-    return f"{where}: {drift.reason}: wanted {drift.wanted}, found {drift.found}{ended}"
+    return f"{where}: {drift.reason}: wanted {drift.wanted}, found {drift.found}{since}{ended}"
 
 
 def _last_day(drift: Drift) -> str:

@@ -11,7 +11,7 @@ from cmscert.reports.adopt_text import ADOPT_FORMAT
 from cmscert.reports.documents import DRIFT_FORMAT, ERROR_FORMAT, RUN_FORMAT, STATUS_FORMAT, VALIDATE_FORMAT
 from cmscert.reports.locks import LOCKS_FORMAT
 from cmscert.reports.plan_document import Document
-from cmscert.reports.plan_schema import DRIFT, FAULT, PLAN
+from cmscert.reports.plan_schema import DRIFT, FAULT, FINDING, PLAN
 from cmscert.reports.renewal import RENEW_FORMAT
 from cmscert.reports.runs_document import RUNS_FORMAT
 from cmscert.reports.shapes import (
@@ -100,7 +100,7 @@ DRIFT_REPORT = record(
     select=TEXTS,
     complete=FLAG,
     unread=UNREAD,
-    findings=several(DRIFT),
+    findings=several(FINDING),
     notices=NOTICES,
     inventory=MAYBE,
     asked=several(record(server=TEXT, slot=MAYBE, place=PLACE, by=either(PLACE))),

@@ -10,6 +10,7 @@ from cmscert.model.database import DatabaseState
 from cmscert.model.desired import Bundle, Material, WantedIdentity, WantedTrust
 from cmscert.model.names import Release
 from cmscert.model.observed import Binding
+from cmscert.model.origin import Origin
 from cmscert.model.places import Asked, Place
 from cmscert.model.plan import Drift, Notice
 from cmscert.model.readings import ABSENT, Known, Unread
@@ -72,20 +73,35 @@ def sample_drift() -> DriftReport:
 
 
 def _findings() -> tuple[Drift, ...]:
-    leaf = Drift(server="core1", slot="webadmin", reason="leaf-differs", wanted="the new one", found="the old one")
-    due = replace(leaf, reason="expires-soon", found="expires in 8 days", severity="warning", plannable=False)
+    since = MOMENT - timedelta(days=2)
+    hand = Origin(kind="server", at=since, run="20261121T203000Z-7f3a11")
+    first = Drift(server="core1", slot="webadmin", reason="leaf-differs", wanted="the new one", found="the old one")
+    leaf = replace(first, origin=hand)
+    time = replace(hand, kind="time")
+    due = replace(
+        leaf, reason="expires-soon", found="expires in 8 days", severity="warning", plannable=False, origin=time
+    )
     database = replace(due, slot="database/main")
     return (
         leaf,
         replace(due, wanted="renewed from 2026-11-02"),
-        Drift(server="core1", slot=None, reason="release-differs", wanted="3.9", found="3.8", severity="warning"),
+        Drift(
+            server="core1",
+            slot=None,
+            reason="release-differs",
+            wanted="3.9",
+            found="3.8",
+            severity="warning",
+            origin=replace(hand, kind="inventory"),
+        ),
         replace(database, wanted="the client certificate renewed"),
         replace(database, wanted="the server certificate renewed"),
         replace(
-            leaf, server="edge1", slot="turn", ignored="moved with CHG-1204", ignored_until="2026-12-31", found=HOSTILE
+            first, server="edge1", slot="turn", ignored="moved with CHG-1204", ignored_until="2026-12-31", found=HOSTILE
         ),
         replace(
             leaf,
+            origin=Origin(kind="unknown", why="no apply on this server is in the journal here"),
             server="edge9",
             slot="recorder",
             reason="stopped-by-run",

@@ -21,6 +21,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -171,6 +172,16 @@ def _observed(content: bytes) -> None:
     path = _place("observed.json", content)
     with _refusing():
         _module("cmscert.apply.before").read_observed(path.parent)
+
+
+def _proofs(content: bytes) -> None:
+    """They are never refused: what is damaged is told, and what is taken has moments that can be told."""
+    path = _place("toy.json", content)
+    (path.parent / "proofs").mkdir(exist_ok=True)
+    path.replace(path.parent / "proofs" / path.name)
+    for server in _module("cmscert.apply.proofs").read_proofs(path.parent, "toy").proofs.servers.values():
+        for proof in server.slots.values():
+            proof.at.astimezone(UTC)
 
 
 def _lock(content: bytes) -> None:
@@ -336,6 +347,13 @@ def _journal_seeds() -> list[bytes]:
     return [b"".join(lines), b"\n".join(json.dumps(value).encode() for value in values)]
 
 
+def _proofs_seeds() -> list[bytes]:
+    proof = {"at": "2026-11-23T20:30:00+00:00", "run": None, "wanted": True, "file": "ab", "bundle": None}
+    server = {"open": None, "named": ["turn"], "slots": {"turn": proof}}
+    document = {"format": "cmscert.proofs/1", "fleet": "toy", "runs": ["run-1"], "servers": {"core1": server}}
+    return [json.dumps(document).encode()]
+
+
 def _observed_seeds() -> list[bytes]:
     files = {"a.crt": {"sha256": "ab" * 32, "certificates": []}}
     shown = {
@@ -410,6 +428,7 @@ TARGETS: dict[str, Target] = {
     "drift": Target(run=_drift, seeds=_drift_seeds, words=(*JSON, '"asked"', "2026-11-23", "\\u202e")),
     "journal": Target(run=_journal, seeds=_journal_seeds, words=(*JSON, '"n"', '"sum"', '"event"', "\n")),
     "observed": Target(run=_observed, seeds=_observed_seeds, words=JSON),
+    "proofs": Target(run=_proofs, seeds=_proofs_seeds, words=(*JSON, '"slots"', '"at"', "+14:00")),
     "lock": Target(run=_lock, seeds=_lock_seeds, words=JSON),
     "store": Target(run=_store, seeds=_store_seeds, words=JSON),
     "note": Target(run=_note, seeds=_note_seeds, words=JSON),

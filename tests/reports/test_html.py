@@ -199,6 +199,14 @@ def test_findings_and_what_is_left_alone_are_apart() -> None:
     assert {row[6] for row in alone} == {"2026-12-31"}
 
 
+def test_findings_say_who_made_them() -> None:
+    """What was changed on a server says since when; of how many nobody knows is said once."""
+    page = EVERY["drift"]
+
+    assert [row for row in page.rows if len(row) == 5 and row[0] == "core1" and "changed on the server since" in row[2]]
+    assert page.text.count("cannot be told: no apply on this server is in the journal here.") == 1
+
+
 def test_a_certificate_is_told_with_chain_and_places() -> None:
     """Details name the issuers up to the root, where a certificate is bound and served, and the rules ahead."""
     text = EVERY["status"].text

@@ -76,7 +76,9 @@ def test_findings_of_a_slot_are_one_failure() -> None:
     assert failure.message == f"leaf-differs, expires-soon (fleets/the example.yaml:{ROLE_LINE})"
     assert failure.text == (
         "leaf-differs (error)\n  wanted: the new one\n  found:  the old one\n"
-        "expires-soon (warning)\n  wanted: renewed from 2026-11-02\n  found:  expires in 8 days"
+        "  origin: changed on the server since 2026-11-21 20:30 UTC\n"
+        "expires-soon (warning)\n  wanted: renewed from 2026-11-02\n  found:  expires in 8 days\n"
+        "  origin: by time alone"
     )
 
 
@@ -106,6 +108,15 @@ def test_an_ignore_that_has_ended_is_told() -> None:
 
     assert isinstance(failure, Failure)
     assert failure.text.endswith("no longer ignored: CHG-9 (until 2026-11-01)")
+
+
+def test_what_cannot_be_told_is_said_once() -> None:
+    """Where nobody can tell who made a difference, the suite of its server says why."""
+    suites = {each.name: each for each in read(sample_drift())}
+
+    [said] = [each.value for each in suites["edge9"].properties() if each.name == "origin"]
+    assert said.endswith("cannot be told: no apply on this server is in the journal here.")
+    assert [each for each in suites["core1"].properties() if each.name == "origin"] == []
 
 
 def test_an_unread_server_is_an_error_and_proves_nothing() -> None:

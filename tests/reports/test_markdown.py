@@ -45,7 +45,7 @@ def test_hostile_words_do_nothing() -> None:
     page = drift_markdown(sample_drift())
     rows = cells(page)
 
-    assert [row[3] for row in rows if row[1:2] == ["turn"]] == [safe(HOSTILE)]
+    assert [row[4] for row in rows if row[1:2] == ["turn"]] == [safe(HOSTILE)]
     assert "<script>" not in page
     assert "\x1b" not in page
     assert "@team" not in page
@@ -60,8 +60,10 @@ def test_drift_reads_as_written() -> None:
     )
     assert "only `server=*`" in page
     assert "### Not read: 1\n\n| Server | Why |" in page
-    assert "| `core1` | `webadmin` | `leaf-differs` (error) | `the new one` | `the old one` |" in page
-    assert "| `core1` |  | `release-differs` (warning) | `3.9` | `3.8` |" in page
+    since = "since 2026-11-21 20:30 UTC"
+    hand, more = f"changed on the server {since}", f"the inventory asks for more {since}"
+    assert f"| `core1` | `webadmin` | `leaf-differs` (error) | {hand} | `the new one` | `the old one` |" in page
+    assert f"| `core1` |  | `release-differs` (warning) | {more} | `3.9` | `3.8` |" in page
     assert "### Ignored by the inventory: 1\n\n<details><summary>1 finding</summary>\n\n|" in page
     assert "`moved with CHG-1204`" in page
     assert "<details><summary>1 notice</summary>" in page
@@ -89,12 +91,19 @@ def test_the_page_fits_a_comment(number: int) -> None:
     assert len(cells(page)) > 30
 
 
+def test_what_cannot_be_told_is_said_once_on_the_page() -> None:
+    """Below the findings stands how many nobody can place, and why."""
+    page = drift_markdown(sample_drift())
+
+    assert page.count("Whether people or the inventory brought 1 difference about cannot be told: ") == 1
+
+
 def test_ignores_say_until_when() -> None:
     """An ignored finding has its last day; one whose ignore has ended says so where it counts again."""
     rows = cells(drift_markdown(sample_drift()))
 
-    assert [row[4:] for row in rows if row[1:2] == ["turn"]] == [["moved with CHG-1204", "2026-12-31"]]
-    assert [row[4] for row in rows if row[1:2] == ["recorder"]] == [
+    assert [row[5:] for row in rows if row[1:2] == ["turn"]] == [["moved with CHG-1204", "2026-12-31"]]
+    assert [row[5] for row in rows if row[1:2] == ["recorder"]] == [
         "the old one<br>no longer left alone: CHG-9 (until 2026-11-01)"
     ]
 
@@ -102,7 +111,7 @@ def test_ignores_say_until_when() -> None:
 def test_what_has_no_room_is_counted() -> None:
     """Rows that are shown and rows that are counted make up all of them."""
     page = drift_markdown(many_findings(3000))
-    shown = sum(len(row) in {5, 6} and row[2].startswith("leaf-differs") for row in cells(page))
+    shown = sum(len(row) in {6, 7} and row[2].startswith("leaf-differs") for row in cells(page))
     left = [int(number) for number in re.findall(r"^(\d+) (?:more )?findings left out here", page, re.MULTILINE)]
 
     assert shown + sum(left) == 6000

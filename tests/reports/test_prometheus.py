@@ -80,6 +80,8 @@ def test_drift_is_counted_by_reason() -> None:
     """Findings by server and reason, ignored ones apart; the total is there when it is none, too."""
     assert value(WHOLE, "drift") == 6
     assert value(WHOLE, "drift_findings", server="core1", reason="expires-soon", severity="warning", ignored="no") == 3
+    assert value(WHOLE, "drift_findings", server="core1", reason="leaf-differs", origin="server") == 1
+    assert value(WHOLE, "drift_findings", server="edge9", reason="stopped-by-run", origin="unknown") == 1
     assert value(WHOLE, "drift_findings", server="edge1", reason="leaf-differs", ignored="yes") == 1
     calm = metrics(sample_status(), drift=replace(sample_drift(), findings=()))
     assert value(calm, "drift") == 0

@@ -77,6 +77,15 @@ def test_levels_follow_severity() -> None:
     assert levels == ["error", "warning", "warning", "warning", "warning", "error", "note"]
 
 
+def test_origins_are_told() -> None:
+    """A result says in words and as a property whether people or the inventory brought it about."""
+    results = run(sample_drift())["results"]
+
+    assert [each["properties"]["origin"] for each in results][:3] == ["server", "time", "inventory"]
+    assert results[2]["message"]["text"].endswith("; the inventory asks for more since 2026-11-21 20:30 UTC")
+    assert "cannot be told" not in results[6]["message"]["text"]
+
+
 def test_rules_say_what_a_reason_means() -> None:
     """Every result has its rule, once, with the words of the reference."""
     only = run(sample_drift())

@@ -17,6 +17,7 @@ from cmscert.reports.html.slots import ServerView, servers_of
 from cmscert.reports.html.timeline import timeline_of
 from cmscert.reports.html.tone import Tone
 from cmscert.reports.plain import counted, day, duration, left
+from cmscert.reports.reasons import origin_told, untold
 from cmscert.reports.steps import phases, what
 from cmscert.reports.summary import summarise
 
@@ -89,6 +90,8 @@ def fleet_page(overview: Overview, lead: Lead, table: ServiceTable) -> str:
         soon=_soon(album, status.made_at),
         findings=[each for each in findings if each.ignored is None],
         ignored=[each for each in findings if each.ignored is not None],
+        untold=untold(overview.drift.findings),
+        told=origin_told,
         notices=overview.drift.notices,
         unread=overview.drift.unread or status.unread,
         plan=plan,
