@@ -10,6 +10,7 @@ import pytest
 
 from cmscert.app.inventory import choose
 from cmscert.app.issuers import issuer_of
+from cmscert.app.store_status import store_status
 from cmscert.app.suggestions import ask_suggestions, with_suggestions
 from cmscert.app.supplies import open_store
 from cmscert.errors import LockHeld
@@ -88,6 +89,8 @@ async def test_every_command_knows(scene: Scene) -> None:
     moment = due_at((scene.leaf,), renewing)
     assert datetime(2026, 3, 5, tzinfo=UTC) <= moment < datetime(2026, 3, 6, tzinfo=UTC)
     assert due_at((scene.leaf,), planning) == moment
+    (row,) = store_status(scene.folder.inventory, now=NOW).rows
+    assert [each.due_at for each in row.revisions] == [moment]
     assert scene.said == []
 
 
