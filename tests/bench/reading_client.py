@@ -20,7 +20,8 @@ from typing import Any
 from cmscert.app.fleet import PARALLEL
 from cmscert.app.inventory import choose
 from cmscert.app.plan import look
-from cmscert.app.ports import live_ports, utc_now
+from cmscert.app.clock import utc_now
+from cmscert.app.ports import live_ports
 
 TICK = 0.001
 
