@@ -22,7 +22,7 @@ from cmscert.app.proofs import keep_proofs
 from cmscert.app.running import ApplyResult, Running, Talk, World, carry_out, ran, writer_for
 from cmscert.app.unfinished import looking_at, settle_runs
 from cmscert.apply.stop import Stop
-from cmscert.errors import GuardRefused, NodeError, NotConfirmed, StalePlan
+from cmscert.errors import GuardRefused, JournalError, NodeError, NotConfirmed, StalePlan
 from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Gate, Plan, Refusal, Step
 from cmscert.planning.basis import moved
@@ -92,7 +92,7 @@ async def agreed(chosen: Chosen, planned: Planned, world: World, run: Running) -
     run.talk.show(planned.plan)
     refuse(planned.plan.refusals, run.writer.allow, failures)
     if not any(not isinstance(step.action, Gate) for step in planned.plan.steps):
-        settle_runs(run.state_dir, planned.settles, by=run.writer.run, at=run.ports.clock())
+        _settle(planned, run)
         if planned.plan.rolls_back is None:
             keep_proofs(run.state_dir, ran(chosen, planned, world, run, None), run.ports.note, own=run.writer.run)
         return ApplyResult(plan=planned.plan, result=None, failures=failures)
@@ -100,8 +100,16 @@ async def agreed(chosen: Chosen, planned: Planned, world: World, run: Running) -
         raise NotConfirmed("nothing was changed: the plan was not confirmed")
     done = await carry_out(chosen, planned, world, run)
     if done.result is not None and done.result.result == "applied":
-        settle_runs(run.state_dir, planned.settles, by=run.writer.run, at=run.ports.clock())
+        _settle(planned, run)
     return done
+
+
+def _settle(planned: Planned, run: Running) -> None:
+    """Note of earlier runs that nothing of them is left to do; that it cannot be noted is no fault of this run."""
+    try:
+        settle_runs(run.state_dir, planned.settles, by=run.writer.run, at=run.ports.clock())
+    except JournalError as error:
+        run.ports.say(f"{error.message}; {error.hint}")
 
 
 def refuse(

@@ -19,7 +19,12 @@ _WELL = frozenset({"applied", "rolled-back", "refused"})
 
 
 def settle(run: Path, *, by: str, at: datetime) -> None:
-    """Note that the run ``by`` put right what was left, or found that nothing was. Raises JournalError."""
+    """Note that the run ``by`` put right what was left, or found that nothing was. Raises JournalError.
+
+    A run that is not kept any more needs no note.
+    """
+    if not run.is_dir():
+        return
     document = {"format": FORMAT, "run": run.name, "by": by, "at": at.isoformat()}
     try:
         with replacing(run / SETTLED_FILE) as file:

@@ -237,9 +237,12 @@ def test_settled_runs_are_heard_of_no_more(tmp_path: Path) -> None:
 
 
 def test_settling_needs_the_disk(tmp_path: Path) -> None:
-    """A run that cannot be marked is an error that says that all else is done."""
+    """A run that cannot be marked is an error that says that all else is done; one that is not there needs no mark."""
+    run = ran(tmp_path, 0, (BIND,), "1")
+    (tmp_path / "runs" / run / SETTLED_FILE).mkdir()
+
     with pytest.raises(JournalError, match="cannot be written") as caught:
-        settle_runs(tmp_path, ("no-such-run",), by="x", at=AT)
+        settle_runs(tmp_path, ("not-kept", run), by="x", at=AT)
     assert "all is done" in (caught.value.hint or "")
 
 

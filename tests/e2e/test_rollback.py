@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,6 +164,36 @@ def test_a_rollback_that_cannot_be_taken_back(single: Any, cli: Cli) -> None:  #
     assert single.state()["cms"]["webadmin"] == after["cms"]["webadmin"]
     shown = cli("runs", "show", "last", "--inventory", single.inventory)
     assert "webadmin enable" in shown.out.partition("Type this by hand")[2]
+
+
+def broken_off(made: Any, cli: Cli) -> tuple[str, Path]:  # noqa: ANN401 - the bench of conftest
+    """Apply, and cut the end of the journal off as a killed process would; return the run and its folder."""
+    name, _, _ = applied(made, cli)
+    folder = made.folder / ".cmscert" / "runs" / name
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    return name, folder
+
+
+def test_a_run_that_is_removed_when_it_is_taken_back(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
+    """A dead run that is too old to be kept goes when it was taken back; there is nothing of it to note then."""
+    single.inventory.write_text(single.inventory.read_text() + "\npolicy: {keep_runs: {count: 1}}\n")
+    name, folder = broken_off(single, cli)
+    back = take_back(single, cli, name)
+
+    assert back["result"] == "applied"
+    assert not folder.exists()
+
+
+def test_a_note_that_cannot_be_written(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """What the next run has to hear of once more changes nothing about how this one ended."""
+    name, folder = broken_off(single, cli)
+    (folder / "settled.json").mkdir()
+    ran = cli("rollback", name, "--state-dir", folder.parent.parent, "--yes")
+
+    assert ran.code == 0, ran
+    assert "settled.json: cannot be written" in ran.err
+    assert "the next run will speak of that run again" in ran.err
 
 
 def test_changed_since(single: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
