@@ -76,23 +76,34 @@ async def renew(
         seal_store(outline)
         await ask_suggestions(outline, now, ports.note)
     outline = with_suggestions(outline)
-    needs = tuple(needs_of(outline, bundles, options.select, now, again=options.again))
-    wanted = [need for need in needs if need.why is not None]
-    if options.rehearse or not wanted:
+
+    def owed() -> tuple[Need, ...]:
+        return tuple(needs_of(outline, bundles, options.select, now, again=options.again))
+
+    needs = owed()
+    if options.rehearse or not any(need.why for need in needs):
         rows = tuple(_row(outline, need, now, "due" if need.why else "fresh", need.why) for need in needs)
         return _report(outline, rows, now, options)
     store = open_store(outline, keys=True)
-    state_dir = options.state_dir or own_state_dir(outline.folder)
-    writer = writer_for(outline.fleet, ports.clock(), command="renew", allow=())
-    servers = _servers(outline, store, wanted)
-    with on_this_machine(state_dir, writer, ports) if servers else nullcontext(), store.held():
-        async with AsyncExitStack() as stack:
-            sessions = await _sessions(stack, outline, servers, ports, options.parallel)
-            asking = _Asking(outline, store, sessions, now, ports, sleep, again=options.again)
-            made = await asking.all(wanted)
+    with store.held():
+        needs = owed()  # what another run has obtained meanwhile is not asked for again
+        wanted = [need for need in needs if need.why is not None]
+        made = await _obtained(_Asking(outline, store, now, ports, sleep, again=options.again), wanted, options)
         store.prune(outline.policy.keep_revisions)
     rows = tuple(made.get(need.use) or _row(outline, need, now, "fresh", None) for need in needs)
     return _report(outline, rows, now, options)
+
+
+async def _obtained(asking: _Asking, wanted: list[Need], options: RenewOptions) -> dict[Use, RenewRow]:
+    """Ask for everything, with sessions to the servers that this needs, and to no other."""
+    outline, ports = asking.outline, asking.ports
+    servers = asking.servers(wanted)
+    state_dir = options.state_dir or own_state_dir(outline.folder)
+    writer = writer_for(outline.fleet, ports.clock(), command="renew", allow=())
+    with on_this_machine(state_dir, writer, ports) if servers else nullcontext():
+        async with AsyncExitStack() as stack:
+            sessions = await _sessions(stack, outline, servers, ports, options.parallel)
+            return await asking.all(wanted, sessions)
 
 
 def _report(outline: Outline, rows: tuple[RenewRow, ...], now: datetime, options: RenewOptions) -> RenewReport:
@@ -123,18 +134,6 @@ def _row(
     )
 
 
-def _servers(outline: Outline, store: Store, needs: list[Need]) -> tuple[str, ...]:
-    """Return the servers that are needed: for keys that they make, and for the CA built into them."""
-    names: list[str] = []
-    for need in needs:
-        issuer = outline.issuers[need.outline.issuer or ""]
-        if isinstance(issuer, CmsCaIssuer):
-            names.append(issuer.server)
-        if need.asks_a_server and need.use[1] is not None and store.record(*need.use).waiting is None:
-            names.append(need.use[1])
-    return tuple(dict.fromkeys(names))
-
-
 async def _sessions(
     stack: AsyncExitStack, outline: Outline, servers: tuple[str, ...], ports: Ports, parallel: int
 ) -> Sessions:
@@ -147,16 +146,28 @@ async def _sessions(
 
 @dataclass
 class _Asking:
+    """Asks for certificates. ``sessions``: to the servers that ``servers`` named."""
+
     outline: Outline
     store: Store
-    sessions: Sessions
     now: datetime
     ports: Ports
     sleep: Callable[[float], Awaitable[None]]
     again: bool = field(kw_only=True)
+    sessions: Sessions = field(init=False)
 
-    async def all(self, needs: list[Need]) -> dict[Use, RenewRow]:
+    def servers(self, needs: list[Need]) -> tuple[str, ...]:
+        """Return the servers that are needed: for keys that they make, and for the CA built into them."""
+        names: list[str | None] = []
+        for need in needs:
+            if self._put_off(need) is None:
+                issuer = self.outline.issuers[need.outline.issuer or ""]
+                names += [issuer.server if isinstance(issuer, CmsCaIssuer) else None, self._makes(need)]
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    async def all(self, needs: list[Need], sessions: Sessions) -> dict[Use, RenewRow]:
         """Ask every issuer at once, and each of them for a few certificates at a time."""
+        self.sessions = sessions
         by_issuer: dict[str, list[Need]] = {}
         put_off = {need.use: row for need in needs if (row := self._put_off(need)) is not None}
         for need in needs:
@@ -228,9 +239,9 @@ class _Asking:
 
     async def _pending(self, need: Need) -> Pending:
         """Return the request that is under way, or make one and keep it."""
-        pending = self.store.pending(*need.use)
-        if pending is not None and self._fits(need, pending):
-            return pending
+        kept = self._kept(need)
+        if kept is not None:
+            return kept
         outline, attributes = need.outline, self.outline.subject
         issuer = outline.issuer or ""
         if need.asks_a_server:
@@ -243,12 +254,22 @@ class _Asking:
         csr = make_request(key, common_name=outline.common_name, sans=outline.sans, attributes=attributes)
         return self.store.put_pending(*need.use, csr=csr, key=key, issuer=issuer, at=self.now)
 
-    def _fits(self, need: Need, pending: Pending) -> bool:
-        """Tell whether the inventory still asks for what a request asks for."""
-        if pending.issuer != need.outline.issuer or (pending.device_key is not None) != need.asks_a_server:
-            return False
+    def _kept(self, need: Need) -> Pending | None:
+        """Return the request that is under way, if the inventory still asks for what it asks for."""
+        pending = self.store.pending(*need.use)
+        if pending is None or pending.issuer != need.outline.issuer:
+            return None
+        if (pending.device_key is not None) != need.asks_a_server:
+            return None
         request = read_request(pending.csr, file=f"{need.use[0]}.csr")
-        return not request_faults(request, self._wanted(need, pending.spki))
+        return None if request_faults(request, self._wanted(need, pending.spki)) else pending
+
+    def _makes(self, need: Need) -> str | None:
+        """Return the server that has to make a key; None where none has to, or where the request is damaged."""
+        try:
+            return need.use[1] if need.asks_a_server and self._kept(need) is None else None
+        except InputError:  # _one says so, and holds nothing else up
+            return None
 
     def _wanted(self, need: Need, spki: str | None) -> WantedRequest:
         """Say what a request must ask for; what kind of key a server makes is not known ([UNK])."""

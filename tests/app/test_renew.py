@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from cmscert.app.supplies import open_store, supplies_of
 from cmscert.cli.commands.renew import code_of
 from cmscert.errors import InputError, LockHeld, SecretError, Unreachable
 from cmscert.inventory.load import Loaded, load
+from cmscert.issue.store import Store
 from cmscert.lab.fleet import LabFleet
 from cmscert.lab.spec import NodeSpec
 from cmscert.model.login import Login
@@ -58,7 +60,10 @@ CMS_CA = BASE.replace(
 
 @dataclass
 class Scene:
-    """An inventory with its CA, and two servers in memory. ``away``: servers that cannot be reached."""
+    """An inventory with its CA, and two servers in memory.
+
+    ``away``: servers that cannot be reached. ``sessions``: how often one was asked for.
+    """
 
     folder: Folder
     ca: ThrowAwayCa
@@ -66,6 +71,7 @@ class Scene:
     wire: Wire = field(default_factory=Wire)
     away: set[str] = field(default_factory=set)
     now: datetime = NOW
+    sessions: int = 0
 
     def __post_init__(self) -> None:
         self.lab = LabFleet(
@@ -82,6 +88,7 @@ class Scene:
 
         @asynccontextmanager
         async def writer(login: Login, *_: object) -> AsyncIterator[LabSession]:
+            self.sessions += 1
             if login.server in self.away:
                 raise Unreachable(login.server, "no TCP connection", hint="start it")
             yield LabSession(node=self.lab.node(login.server), wire=self.wire)
@@ -541,6 +548,75 @@ async def test_a_ca_that_is_renewed_with_its_key_renews_nobody(scene: MakeScene)
     assert (first.state, first.not_after) == ("issued", NOW + timedelta(days=60))
     assert (second.state, second.not_after) == ("fresh", NOW + YEAR)
     assert material.full_chain[1:] == stage.ca.bundle
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "state"),
+    [
+        ('sans: ["{fqdn}"]', 'sans: ["{fqdn}", "y.{fqdn}"]', "waiting"),
+        ("issuer: people\n    key", "issuer: lab\n    key", "issued"),
+    ],
+)
+async def test_a_request_of_a_server_is_given_up(scene: MakeScene, old: str, new: str, state: str) -> None:
+    """Where the inventory asks for something else meanwhile, the server makes another key."""
+    only = {"select": ("certificate=node", "server=core1")}
+    stage = scene(DEVICE.replace("issuer: lab\n    key", "issuer: people\n    key"))
+    await stage.renew(**only)
+    stage.folder.write(stage.folder.inventory.read_text().replace(old, new))
+    report = await stage.renew(**only)
+
+    assert states(report) == {"node/core1": state}
+    assert len([name for name in stage.lab.node("core1").files if name.endswith(".key")]) == 2
+
+
+async def test_a_damaged_request_of_a_server(scene: MakeScene) -> None:
+    """A request that is no longer what was written fails its certificate, and no other."""
+    stage = scene(DEVICE.replace("issuer: lab\n    key", "issuer: people\n    key"))
+    await stage.renew(select=("certificate=node", "server=core1"))
+    (request,) = (stage.folder.path / "store/material/requests").iterdir()
+    request.write_bytes(b"torn")
+    report = await stage.renew(select=("certificate=node",))
+
+    assert states(report) == {"node/core1": "failed", "node/core2": "waiting"}
+    assert "the material store is damaged" in str(rows(report)["node/core1"].why)
+
+
+async def test_what_was_put_off_needs_no_server(scene: MakeScene) -> None:
+    """A run that leaves a failed certificate alone does not log in for it."""
+    only = {"select": ("certificate=node", "server=core1")}
+    stage = scene(DEVICE)
+    first = rows(await stage.renew(**only))["node/core1"]
+    assert first.due_at is not None
+    stage.now = first.due_at
+    stage.wire = Wire(troubles=[Trouble(line="pki csr", nth=1, kind="failure")])
+    failed = await stage.renew(**only)
+    sessions = stage.sessions
+
+    assert states(failed) == {"node/core1": "failed"}
+    assert states(await stage.renew(**only)) == {"node/core1": "put-off"}
+    assert stage.sessions == sessions
+
+
+async def test_two_runs_at_once_ask_once(scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that waited for another one does not ask for what that one has obtained."""
+    only = {"select": ("certificate=node", "server=core1")}
+    stage = scene()
+    held = Store.held
+    first: list[RenewReport] = []
+
+    @contextmanager
+    def busy(store: Store, seconds: float = 1.0) -> Iterator[None]:
+        monkeypatch.setattr(Store, "held", held)
+        thread = threading.Thread(target=lambda: first.append(asyncio.run(stage.renew(**only))))
+        thread.start()
+        thread.join()
+        with held(store, seconds):
+            yield
+
+    monkeypatch.setattr(Store, "held", busy)
+    second = await stage.renew(**only)
+
+    assert (states(first[0]), states(second)) == ({"node/core1": "issued"}, {"node/core1": "fresh"})
 
 
 async def test_runs_do_not_meet_in_the_store(scene: MakeScene) -> None:
