@@ -357,7 +357,7 @@ class _Run:
 
     def _why(self, result: Result) -> str | None:
         """Say why a run ended as it did, and what that means for databases."""
-        whys = [self.failed_first or (self.stop.why or _INTERRUPTED if result == "interrupted" else None)]
+        whys = [self.failed_first or (self.stop.why if result == "interrupted" else None)]
         if result != "applied":
             whys.append(self.rebuilds.open_ends(self._is_done))
         if result == "interrupted":

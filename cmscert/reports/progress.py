@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -77,7 +77,8 @@ class PlainProgress:
 @dataclass(slots=True, kw_only=True)
 class _Server:
     steps: int
-    ended: int = 0
+    done: set[str] = field(default_factory=set)
+    skipped: int = 0
     doing: str = "waiting"
     since: float | None = None
     style: str = "dim"
@@ -138,16 +139,20 @@ class LiveProgress:
         return self._servers.setdefault(server, _Server(steps=0))
 
     def _ended(self, row: _Server, event: StepEnded) -> None:
-        row.ended += 1
         row.since = None
-        if event.outcome in {"failed", "left"}:
-            row.doing, row.style = f"{event.step} {OUTCOMES[event.outcome]}: {safe(event.why or '')}", "red"
-        elif event.outcome == "undone":
-            row.doing, row.style = f"{event.step} undone", "yellow"
-        elif event.outcome == "done" and row.ended >= row.steps:
-            row.doing, row.style = "done", "green"
-        elif event.outcome == "done":
-            row.doing, row.style = "waiting", "dim"
+        row.done.discard(event.step)
+        match event.outcome:
+            case "done":
+                row.done.add(event.step)
+                row.doing, row.style = ("done", "green") if len(row.done) >= row.steps else ("waiting", "dim")
+            case "undone":
+                row.doing, row.style = f"{event.step} undone", "yellow"
+            case "skipped":
+                row.skipped += 1
+                if row.style not in {"red", "yellow"}:  # that tells why
+                    row.doing, row.style = f"{row.skipped} not started", "dim"
+            case _:
+                row.doing, row.style = f"{event.step} {OUTCOMES[event.outcome]}: {safe(event.why or '')}", "red"
 
     def table(self) -> Group:
         """Draw the picture of this moment."""
@@ -168,7 +173,7 @@ class LiveProgress:
             grid.add_row(
                 mark if row.since is None else self._spinner,
                 Text(safe(server), "bold"),
-                f"{min(row.ended, row.steps)}/{row.steps}",
+                f"{min(len(row.done), row.steps)}/{row.steps}",
                 Text(row.doing, row.style),
                 elapsed,
             )

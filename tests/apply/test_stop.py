@@ -37,7 +37,7 @@ async def test_soft_stop_finishes_what_is_in_hand(toy: ToyRun) -> None:
     toy.emit = emit
     result = await toy.run(toy.bind("s1", "core1", "turn"), toy.bind("s2", "core1", "webadmin", ("s1",)))
     assert toy.outcomes(result) == {"s1": "done", "s2": "skipped"}
-    assert (result.result, result.why) == ("interrupted", "interrupted")
+    assert (result.result, result.why) == ("interrupted", None)
     assert toy.events[-1].result == "interrupted"
 
 

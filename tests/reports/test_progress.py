@@ -84,3 +84,14 @@ def test_live_table_is_drawn_on_a_terminal() -> None:
 
     assert "core1" in stream.getvalue()
     assert "done" in stream.getvalue()
+
+
+def test_live_table_of_an_interrupted_run() -> None:
+    """A server whose last steps were not started says so, and does not count them."""
+    live = LiveProgress(io.StringIO(), {"core1": 3}, timer=lambda: 0.0)
+    live(StepStarted(at=MOMENT, step="1", server="core1", what="bind turn"))
+    live(StepEnded(at=MOMENT, step="1", server="core1", outcome="done"))
+    for step in ("2", "3"):
+        live(StepEnded(at=MOMENT, step=step, server="core1", outcome="skipped", why="interrupted"))
+
+    assert draw(live.table(), width=70, colour=False).split() == ["core1", "1/3", "2", "not", "started"]
