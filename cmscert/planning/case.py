@@ -10,8 +10,9 @@ from cmscert.model.desired import Desired, Policy
 from cmscert.model.plan import Drift, Step
 from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
 from cmscert.planning.interrupted import Interruption
+from cmscert.planning.peers import Place
 from cmscert.planning.sight import Sight
-from cmscert.planning.trust import Move, Place, View
+from cmscert.planning.trust import Move, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,9 +42,13 @@ def last_call_bridge(case: Case) -> Iterator[Refusal]:
     bridges = [name for name, sight in case.sights.items() if _has_call_bridge(sight)]
     if len(bridges) < 2:  # noqa: PLR2004 - a single call bridge has no other to stand in for it
         return
+    working = frozenset(_working_call_bridges(case, bridges))
     for server in dict.fromkeys(step.server for step in case.steps if _stops(step, "callbridge")):
+        if working - {server}:
+            continue
         others = [name for name in bridges if name != server]
-        if not any(_call_bridge_works(case, name) or _is_mended_first(case, name, server) for name in others):
+        mended = (name for name in others if (name, "callbridge") in case.mended)
+        if not any(_is_mended_first(case, name, server) for name in mended):
             yield Refusal(
                 guard="last-call-bridge",
                 server=server,
@@ -220,8 +224,9 @@ def shared_file(case: Case) -> Iterator[Refusal]:
 
 def release_differs(case: Case) -> Iterator[Refusal]:
     """The node runs another release than the inventory says."""
+    changed = set(case.changed)
     for drift in case.drift:
-        if drift.reason == "release-differs" and drift.server in case.changed and drift.ignored is None:
+        if drift.reason == "release-differs" and drift.server in changed and drift.ignored is None:
             yield Refusal(
                 guard="release-differs",
                 server=drift.server,
@@ -269,8 +274,8 @@ def refusals(case: Case) -> tuple[Refusal, ...]:
 
 def rotations(case: Case) -> Iterator[tuple[Sight, WantedIdentity, Certificate]]:
     """Yield the identity slots that get another leaf, with the old one."""
-    bound = {(server, binding.slot) for server, binding in _bound(case)}
-    overwritten = {
+    changed = {(server, binding.slot) for server, binding in _bound(case)}
+    changed |= {
         (step.server, slot)
         for step in case.steps
         if isinstance(step.action, PutFile) and step.action.overwrites
@@ -278,7 +283,7 @@ def rotations(case: Case) -> Iterator[tuple[Sight, WantedIdentity, Certificate]]
     }
     for sight in case.sights.values():
         for wanted in sight.wanted.slots:
-            if not isinstance(wanted, WantedIdentity) or (sight.name, wanted.slot) not in bound | overwritten:
+            if not isinstance(wanted, WantedIdentity) or (sight.name, wanted.slot) not in changed:
                 continue
             old = sight.certificates(sight.binding(wanted.slot).certificate) or sight.shown(wanted.slot)
             if old and old[0] != wanted.material.leaf:
@@ -335,13 +340,16 @@ def _is_mended_first(case: Case, server: str, before: str) -> bool:
     return all(step.id in behind for step in case.steps if step.server == before and _stops(step, "callbridge"))
 
 
-def _call_bridge_works(case: Case, server: str) -> bool:
-    """Tell whether a call bridge is reached and runs, and its port is open where any call bridge's is.
+def _working_call_bridges(case: Case, bridges: list[str]) -> Iterator[str]:
+    """Yield the call bridges that are reached and run, and whose port is open where any call bridge's is.
 
     The screen does not tell the port (T-31), so a closed one says something only where it is open elsewhere.
     """
-    sight = case.sights[server]
-    if not isinstance(sight.observed.reached, Known) or not is_running(sight, "callbridge"):
-        return False
-    answers = {name: other.observed.served.get("callbridge") for name, other in case.sights.items()}
-    return not isinstance(answers[server], Absent) or not any(isinstance(one, Known) for one in answers.values())
+    answers = {name: sight.observed.served.get("callbridge") for name, sight in case.sights.items()}
+    open_somewhere = any(isinstance(answer, Known) for answer in answers.values())
+    for name in bridges:
+        sight = case.sights[name]
+        if not isinstance(sight.observed.reached, Known) or not is_running(sight, "callbridge"):
+            continue
+        if not isinstance(answers[name], Absent) or not open_somewhere:
+            yield name

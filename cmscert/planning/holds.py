@@ -39,10 +39,12 @@ def servers_held(
 
 
 def _tied_by_trust(views: tuple[View, ...]) -> Iterator[str]:
+    crowds = set()
     for view in views:
-        if view.changes or any(peer.before != peer.after for peer in view.peers):
+        if view.changes or view.those("differing", lambda peer: peer.before != peer.after):
             yield view.place[0]
-            yield from (peer.place[0] for peer in view.peers)
+            crowds.add(view.crowd)
+    yield from {peer.place[0] for crowd in crowds for peer in crowd.peers}
 
 
 def _standing_in(sights: Mapping[str, Sight], steps: tuple[Step, ...], one_at_a_time: tuple[str, ...]) -> Iterator[str]:

@@ -93,6 +93,14 @@ def _certificate(sight: Sight, slot: str) -> str | None:
     return sight.binding(slot).certificate
 
 
+def by_server(interruptions: tuple[Interruption, ...]) -> dict[str, tuple[Interruption, ...]]:
+    """Sort what was left by server, so that each is only asked about its own."""
+    found: dict[str, list[Interruption]] = {}
+    for each in interruptions:
+        found.setdefault(each.touched.server, []).append(each)
+    return {server: tuple(some) for server, some in found.items()}
+
+
 def left_drift(interruptions: tuple[Interruption, ...], sight: Sight) -> Iterator[Drift]:
     """Say of a service that it was stopped, or that nothing proves that it loaded its files.
 
@@ -160,16 +168,15 @@ def with_copies(
         for so in (True, False)
     )
     good = proven - needed
+    saved: dict[str, dict[str, str]] = {}
+    torn: dict[str, set[str]] = {}
+    for (server, file), copy in unfinished.saved.items():
+        if (server, file) not in good:
+            saved.setdefault(server, {})[file] = copy
+    for server, file in unfinished.torn:
+        torn.setdefault(server, set()).add(file)
     return {
-        name: replace(
-            sight,
-            saved={
-                file: copy
-                for (server, file), copy in unfinished.saved.items()
-                if server == name and (server, file) not in good
-            },
-            torn=frozenset(file for server, file in unfinished.torn if server == name),
-        )
+        name: replace(sight, saved=saved.get(name, {}), torn=frozenset(torn.get(name, ())))
         for name, sight in sights.items()
     }
 

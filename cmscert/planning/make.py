@@ -23,6 +23,7 @@ from cmscert.planning.drift import awaited_drift, find_drift, find_unread
 from cmscert.planning.guards import refusals
 from cmscert.planning.holds import servers_held
 from cmscert.planning.interrupted import (
+    by_server,
     find_interruptions,
     left_to_mend,
     settled_by,
@@ -30,13 +31,14 @@ from cmscert.planning.interrupted import (
     with_copies,
 )
 from cmscert.planning.notices import notices
+from cmscert.planning.peers import Place
 from cmscert.planning.predict import predict
 from cmscert.planning.removal import removable
 from cmscert.planning.sight import Sight, see
 from cmscert.planning.stages import stage
 from cmscert.planning.steps import Drafting, draft_services, in_order, number, services_gate
 from cmscert.planning.targets import LOADED_ONLY, TRUST_ONLY, Target, identity_target
-from cmscert.planning.trust import Move, Place, Scope, find_views, move
+from cmscert.planning.trust import Move, Scope, find_views, move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +75,15 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     """
     seen = {server.name: see(server, observed[server.name], table) for server in desired.servers}
     left = find_interruptions(unfinished, seen, selected=bool(select))
+    left_there = by_server(left)
     sights = with_copies(seen, unfinished, left)
     drift = (
         *awaited_drift(desired, moment),
-        *(item for sight in sights.values() for item in find_drift(sight, desired.policy, moment, left)),
+        *(
+            item
+            for name, sight in sights.items()
+            for item in find_drift(sight, desired.policy, moment, left_there.get(name, ()))
+        ),
     )
     members = {name for database in desired.databases for name in database.members}
     needed = (sight for sight in sights.values() if sight.wanted.slots or sight.name in members)
@@ -94,13 +101,14 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
     rows = {(sight.name, name): row for sight in sights.values() for name, row in sight.rows.items()}
     one_at_a_time = desired.policy.one_at_a_time
     mended = left_to_mend(left, drift)
+    changed = _changed(targets, moves)
     staged = stage(
         tuple(place for place in targets if place not in moves or not set(because[place]) <= TRUST_ONLY),
         moves,
         rows,
         servers=tuple(sights),
         one_at_a_time=one_at_a_time,
-        starts=tuple(place for place in mended if place not in _changed(targets, moves)),
+        starts=tuple(place for place in mended if place not in changed),
         urgent=frozenset(mended),
     )
     drafting = Drafting(

@@ -9,17 +9,18 @@ shares that one's stop as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from cmscert.model.names import service_of
 from cmscert.model.services import Service
-from cmscert.planning.trust import Move, Place
+from cmscert.planning.peers import Place
+from cmscert.planning.trust import Move
 
 Stage = Literal["trust", "identity", "prune"]
 Part = Literal["first", "whole", "pruned"]
-_RANK = {"trust": 0, "identity": 1, "prune": 2}
+_RANK: Mapping[Stage, int] = {"trust": 0, "identity": 1, "prune": 2}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,15 +76,16 @@ def stage(
     ``servers``: the inventory's order, which breaks ties, so that the same input gives the same order.
     """
     split: set[Place] = set()
+    rank = {server: number for number, server in enumerate(servers)}
     while True:
         held = _hold(identities, moves, split, starts, rows)
         graph = _graph(held, moves)
         circle = _circle(graph)
         if circle is None:
             break
-        split.add(min(_services(circle), key=lambda place: (rows[place].seconds, servers.index(place[0]), place[1])))
+        split.add(min(_services(circle), key=lambda place: (rows[place].seconds, rank[place[0]], place[1])))
     _webadmin_last(graph)
-    order = _chain(graph, rows, servers, one_at_a_time, urgent)
+    order = _chain(graph, rows, rank, one_at_a_time, urgent)
     return Staged(
         graph=graph, order=order, slots={change: tuple(sorted(slots)) for change, slots in held.slots.items()}
     )
@@ -128,15 +130,9 @@ def _graph(held: _Held, moves: Mapping[Place, Move]) -> Graph:
         for peer in move.prune_after:
             graph[held.pruned[place]].add(held.whole[peer])
     for change in graph:
-        earlier = [
-            other for other in graph if _same_service(other, change) and _RANK[other.stage] < _RANK[change.stage]
-        ]
-        graph[change].update(earlier)
+        stages = (stage for stage in _RANK if _RANK[stage] < _RANK[change.stage])
+        graph[change].update(earlier for stage in stages if (earlier := replace(change, stage=stage)) in graph)
     return graph
-
-
-def _same_service(left: Change, right: Change) -> bool:
-    return (left.server, left.service) == (right.server, right.service)
 
 
 def _circle(graph: Graph) -> list[Change] | None:
@@ -154,19 +150,19 @@ def _services(circle: list[Change]) -> set[Place]:
 
 def _webadmin_last(graph: Graph) -> None:
     """Web administration comes last on a node (prunes aside), so that one way in stays until the rest is proven."""
+    others: dict[str, set[Change]] = {}
+    for change in graph:
+        if change.service != "webadmin" and change.stage != "prune":
+            others.setdefault(change.server, set()).add(change)
     for change in graph:
         if change.service == "webadmin" and change.stage == "identity":
-            graph[change] |= {
-                other
-                for other in graph
-                if other.server == change.server and other.service != "webadmin" and other.stage != "prune"
-            }
+            graph[change] |= others.get(change.server, set())
 
 
 def _chain(
     graph: Graph,
     rows: Mapping[Place, Service],
-    servers: tuple[str, ...],
+    servers: Mapping[str, int],
     one_at_a_time: tuple[str, ...],
     urgent: frozenset[Place],
 ) -> tuple[Change, ...]:
@@ -175,11 +171,11 @@ def _chain(
     for change in TopologicalSorter(graph).static_order():
         level[change] = max((level[before] + 1 for before in graph[change]), default=0)
 
-    def rank(change: Change) -> tuple[int, bool, int, int, str]:
+    def turn(change: Change) -> tuple[int, bool, int, int, str]:
         calm = (change.server, change.service) not in urgent
-        return level[change], calm, _RANK[change.stage], servers.index(change.server), change.service
+        return level[change], calm, _RANK[change.stage], servers[change.server], change.service
 
-    order = sorted(graph, key=rank)
+    order = sorted(graph, key=turn)
     last: dict[str, Change] = {}
     for change in order:
         row = rows[change.server, change.service]

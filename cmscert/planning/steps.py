@@ -29,10 +29,11 @@ from cmscert.model.readings import Known
 from cmscert.model.services import IdentitySlot
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.interrupted import Interruption, former
+from cmscert.planning.peers import Place
 from cmscert.planning.sight import Sight
 from cmscert.planning.stages import Change, Part, Staged
 from cmscert.planning.targets import LOADED_ONLY, Target, Upload, bundle_upload
-from cmscert.planning.trust import Move, Place, is_running
+from cmscert.planning.trust import Move, is_running
 
 Slots = tuple[tuple[str, Part], ...]
 EARLY = PutFile | SaveFile | CheckFiles | Gate | MintDatabase | CopyFile
@@ -67,7 +68,7 @@ class Drafting:
     left: Mapping[Place, Interruption] = field(default_factory=dict)
     bound: dict[Place, Binding] = field(default_factory=dict)
     early: list[Draft] = field(default_factory=list)
-    late: list[Draft] = field(default_factory=list)
+    late: dict[Draft, None] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     put: dict[Place, Draft] = field(default_factory=dict)
 
@@ -124,8 +125,8 @@ def in_order(drafting: Drafting, gate: Draft, late: list[Draft]) -> list[Draft]:
     """Put everything in order: uploads and checks by server, the gate, the rest; nothing when nothing is behind it."""
     if not late:
         return []
-    servers = list(drafting.sights)
-    gate.after = sorted(drafting.early, key=lambda draft: servers.index(draft.server))
+    servers = {server: number for number, server in enumerate(drafting.sights)}
+    gate.after = sorted(drafting.early, key=lambda draft: servers[draft.server])
     return [*gate.after, gate, *late]
 
 
@@ -174,7 +175,7 @@ def _change(
         impact=None if stopped else _impact(drafting, sight, change.service),
         undo=undo,
     )
-    drafting.late.append(draft)
+    drafting.late[draft] = None
     for slot, binding in wanted.items():
         drafting.bound[change.server, slot] = binding
     return draft
@@ -237,7 +238,7 @@ def _again(drafting: Drafting, left: Interruption, before: list[Draft]) -> Draft
         impact=_impact(drafting, sight, service),
         undo=_way_back(service, old, restores, touched.tags),
     )
-    drafting.late.append(draft)
+    drafting.late[draft] = None
     return draft
 
 
@@ -312,7 +313,7 @@ def _upload(drafting: Drafting, sight: Sight, upload: Upload, before: list[Draft
         drafting.early.append(Draft(sight.name, None, save, ("the way back of a file that is overwritten",)))
     draft.after = list(dict.fromkeys([*before, gate]))
     draft.undo = RestoreFile(file=upload.name, saved_as=upload.saved_as)
-    drafting.late.append(draft)
+    drafting.late[draft] = None
     return draft
 
 
@@ -356,7 +357,9 @@ def _checks(
         draft = Draft(sight.name, None, action, ("the server itself checks the pair",), after=puts)
         if late:
             draft.after = [*puts, gate]
-        (drafting.late if late else drafting.early).append(draft)
+            drafting.late[draft] = None
+        else:
+            drafting.early.append(draft)
         drafting.put[place] = draft
         yield draft
 

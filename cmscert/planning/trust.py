@@ -6,7 +6,7 @@ trust that changes is moved in one go where that locks nobody out; otherwise as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,31 +16,18 @@ from cmscert.model.readings import Known
 from cmscert.model.services import IdentitySlot, ServiceTable, TrustSlot
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import accepted_by
+from cmscert.planning.peers import Crowd, Peer, Place
 from cmscert.planning.sight import Sight
 
-Place = tuple[str, str]
-"""(server, slot)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """An identity as peers see it before and after the run; empty when not known."""
-
-    place: Place
-    before: tuple[Certificate, ...]
-    after: tuple[Certificate, ...]
-
-    @property
-    def changes(self) -> bool:
-        """Whether the run gives it another leaf."""
-        return self.before[:1] != self.after[:1]
+Chain = tuple[Certificate, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """A trust file: what it holds, and what it is to hold (the same when the plan leaves it alone).
 
-    ``former``: what the service may still go by, when nothing proves that it has loaded the file; None when it has.
+    ``crowd``: everybody whom slots of its kind must accept, those of its own service included. ``former``: what the
+    service may still go by, when nothing proves that it has loaded the file; None when it has.
     """
 
     place: Place
@@ -48,8 +35,18 @@ class View:
     found: tuple[Certificate, ...]
     wanted: tuple[Certificate, ...]
     changes: bool
-    peers: tuple[Peer, ...]
+    crowd: Crowd
     former: tuple[Certificate, ...] | None = None
+
+    def those(self, question: object, holds: Callable[[Peer], bool]) -> tuple[Peer, ...]:
+        """Return the peers for which something holds that depends on what this trust holds and what they show.
+
+        A node does not connect to the very service that holds the trust.
+        """
+        asked = (question, self.pin, self.found, self.wanted, self.former)
+        own = (self.place[0], service_of(self.place[1]))
+        found = self.crowd.those(asked, holds)
+        return tuple(peer for peer in found if (peer.place[0], service_of(peer.place[1])) != own) if found else ()
 
     def accepts(self, trust: tuple[Certificate, ...], chain: tuple[Certificate, ...]) -> bool:
         """Tell whether a peer that shows ``chain`` passes ``trust``."""
@@ -95,6 +92,7 @@ class Scope:
 def find_views(sights: Mapping[str, Sight], scope: Scope) -> tuple[View, ...]:
     """Return all trust files that were read, with their peers."""
     views = []
+    crowds = _Crowds(sights, scope)
     for sight in sights.values():
         for slot in _trusting_slots(sight, scope.changing):
             place = (sight.name, slot.name)
@@ -111,7 +109,7 @@ def find_views(sights: Mapping[str, Sight], scope: Scope) -> tuple[View, ...]:
                         found=found,
                         wanted=found if wanted is None else wanted,
                         changes=wanted is not None,
-                        peers=tuple(_peers(sights, slot, place, scope)),
+                        crowd=crowds.of(slot.accepts),
                         former=scope.unproven.get(place),
                     )
                 )
@@ -141,17 +139,22 @@ def move(view: View, *, peers_unknown: bool) -> Move | None:
     """
     if not view.changes:
         return None
-    rotating = [peer for peer in view.peers if peer.changes]
-    waits = tuple(
-        peer.place
-        for peer in rotating
-        if peer.before and not view.accepts_today(peer.after) and view.accepts(view.wanted, peer.after)
+    waiting = view.those(
+        "waiting",
+        lambda peer: (
+            peer.changes
+            and bool(peer.before)
+            and not view.accepts_today(peer.after)
+            and view.accepts(view.wanted, peer.after)
+        ),
     )
-    needs_old = tuple(
-        peer.place
-        for peer in rotating
-        if view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.before)
+    needing = view.those(
+        "needing",
+        lambda peer: (
+            peer.changes and view.accepts(view.found, peer.before) and not view.accepts(view.wanted, peer.before)
+        ),
     )
+    waits, needs_old = tuple(peer.place for peer in waiting), tuple(peer.place for peer in needing)
     union = view.wanted + tuple(crt for crt in view.found if crt not in view.wanted)
     first = None if set(view.wanted) <= set(view.found) and view.former is None else union
     if peers_unknown and set(union) != set(view.wanted):
@@ -171,12 +174,16 @@ def held_at_the_end(view: View, found: Move | None) -> tuple[Certificate, ...]:
 def refused(view: View, found: Move | None) -> tuple[tuple[Peer, ...], tuple[Peer, ...]]:
     """Return the peers that do not pass the trust at the end: those that pass it today, and those that do not."""
     end = held_at_the_end(view, found)
-    out = [peer for peer in view.peers if peer.after and not view.accepts(end, peer.after)]
-    today = [view.accepts(view.found, peer.before) for peer in out]
     return (
-        tuple(peer for peer, passes in zip(out, today, strict=True) if passes),
-        tuple(peer for peer, passes in zip(out, today, strict=True) if not passes),
+        view.those(("shut out", end), lambda peer: _is_out(view, end, peer) and view.accepts(view.found, peer.before)),
+        view.those(
+            ("still out", end), lambda peer: _is_out(view, end, peer) and not view.accepts(view.found, peer.before)
+        ),
     )
+
+
+def _is_out(view: View, end: Chain, peer: Peer) -> bool:
+    return bool(peer.after) and not view.accepts(end, peer.after)
 
 
 def _trusting_slots(sight: Sight, changing: frozenset[Place]) -> Iterator[TrustSlot | IdentitySlot]:
@@ -195,26 +202,44 @@ def _wanted(sight: Sight, slot: TrustSlot | IdentitySlot) -> tuple[Certificate, 
     return wanted.bundle.certificates if wanted is not None and wanted.bundle is not None else None
 
 
-def _peers(
-    sights: Mapping[str, Sight], slot: TrustSlot | IdentitySlot, trusting: Place, scope: Scope
-) -> Iterator[Peer]:
-    for sight in sights.values():
-        for name in slot.accepts:
-            # A node does not connect to the very service that holds the trust.
-            if sight.name == trusting[0] and service_of(name) == service_of(trusting[1]):
-                continue
-            if sight.slot(name) is None or sight.state(service_of(name)) is None:
-                continue
-            place = (sight.name, name)
-            before = scope.unproven.get(place) or _with_bundle(sight, name, sight.shown(name))
+class _Crowds:
+    """Gathers every identity once, and a crowd once for all trusts that accept the same slots."""
+
+    def __init__(self, sights: Mapping[str, Sight], scope: Scope) -> None:
+        self._sights = sights
+        self._scope = scope
+        self._crowds: dict[tuple[str, ...], Crowd] = {}
+        self._peers: dict[Place, Peer | None] = {}
+        self._chains: dict[Chain, Chain] = {}
+
+    def of(self, accepts: tuple[str, ...]) -> Crowd:
+        """Return everybody whom a slot that accepts these must accept."""
+        if accepts not in self._crowds:
+            each = (self._peer(sight, name) for sight in self._sights.values() for name in accepts)
+            self._crowds[accepts] = Crowd(tuple(peer for peer in each if peer is not None))
+        return self._crowds[accepts]
+
+    def _peer(self, sight: Sight, name: str) -> Peer | None:
+        place = (sight.name, name)
+        if place not in self._peers:
+            known = sight.slot(name) is not None and sight.state(service_of(name)) is not None
+            self._peers[place] = self._read(sight, place) if known else None
+        return self._peers[place]
+
+    def _read(self, sight: Sight, place: Place) -> Peer | None:
+        name, scope = place[1], self._scope
+        before = scope.unproven.get(place) or _with_bundle(sight, name, sight.shown(name))
+        after = before
+        if place in scope.loaded:
+            after = _with_bundle(sight, name, sight.certificates(sight.binding(name).certificate))
+        elif place in scope.changing:
             wanted = sight.wanted.slot(name)
-            after = before
-            if place in scope.loaded:
-                after = _with_bundle(sight, name, sight.certificates(sight.binding(name).certificate))
-            elif place in scope.changing and isinstance(wanted, WantedIdentity):
-                after = wanted.material.full_chain
-            if before or after:
-                yield Peer(place=place, before=before, after=after)
+            after = wanted.material.full_chain if isinstance(wanted, WantedIdentity) else before
+        return Peer(place=place, before=self._one(before), after=self._one(after)) if before or after else None
+
+    def _one(self, chain: Chain) -> Chain:
+        """Return the same object for the same chain: thousands of servers show it."""
+        return self._chains.setdefault(chain, chain)
 
 
 def _with_bundle(sight: Sight, slot: str, chain: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
