@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Literal
 
 from cmscert.apply.questions import behind
@@ -107,7 +109,7 @@ class Scribe:
 
 
 async def send(session: WriteSession, action: Action, attempt: Attempt, *, material: Material, scribe: Scribe) -> None:
-    """Send all lines of an action, in order; stop at the first that fails.
+    """Send all lines of an action, in order, those that may stand beside each other at once; stop where one fails.
 
     Raises NodeError; UnexpectedAnswer for a FAILURE line, an unknown command, or a check that says no. ``attempt``
     tells how far it came. Every line is written down here, so a session that notes questions is not needed.
@@ -115,7 +117,10 @@ async def send(session: WriteSession, action: Action, attempt: Attempt, *, mater
     session = behind(session)
     moves = _transfers(action)
     held = b""
-    for line in attempt.lines:
+    for line, *beside in _in_turn(attempt.lines):
+        if beside:
+            await _told_together(session, action, (line, *beside), attempt, scribe)
+            continue
         scribe.sending(line)
         attempt.sent += 1
         if line.command is not None:
@@ -126,6 +131,33 @@ async def send(session: WriteSession, action: Action, attempt: Attempt, *, mater
         begun = scribe.clock()
         held = await _moved(session, next(moves), held, action, attempt, material)
         scribe.received(line, "", max(0.0, (scribe.clock() - begun).total_seconds()))
+
+
+def _in_turn(lines: tuple[Line, ...]) -> Iterator[tuple[Line, ...]]:
+    """Yield lines that are sent together; most stand alone."""
+    for beside, found in groupby(lines, key=lambda line: line.beside and line.command is not None):
+        if beside:
+            yield tuple(found)
+        else:
+            yield from ((line,) for line in found)
+
+
+async def _told_together(
+    session: WriteSession, action: Action, lines: tuple[Line, ...], attempt: Attempt, scribe: Scribe
+) -> None:
+    """Send commands at once, as a service is down meanwhile; every answer is waited for and written down."""
+    for line in lines:
+        scribe.sending(line)
+        attempt.sent += 1
+    commands = (line.command for line in lines if line.command is not None)
+    replies = await asyncio.gather(*(_told(session, command) for command in commands), return_exceptions=True)
+    for line, reply in zip(lines, replies, strict=True):
+        if isinstance(reply, Reply):
+            scribe.received(line, reply.shown, reply.seconds)
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+        _judge(session.server, action, reply, attempt)
 
 
 async def _told(session: WriteSession, command: Command) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cmscert.mmp.commands import pki_match, pki_verify
@@ -58,10 +58,14 @@ _ALONE: Final[Mapping[str, Command]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line as shown. ``command`` is what is sent; None for a file transfer, which the session does itself."""
+    """One line as shown. ``command`` is what is sent; None for a file transfer, which the session does itself.
+
+    ``beside``: it may be sent at the same time as its neighbours of that kind, as none of them leans on another.
+    """
 
     text: str
     command: Command | None = None
+    beside: bool = False
 
 
 def lines(action: Action, row: Service | None) -> tuple[Line, ...]:
@@ -143,7 +147,7 @@ def _switching(action: Rebind | Restart, row: Service | None) -> Iterator[Line]:
     for restore in action.restores:
         yield from _plain(restore)
     for binding in bindings:
-        yield _bound(binding, row)
+        yield replace(_bound(binding, row), beside=len(bindings) > 1)
     if not stopped:
         yield from _switched(row, "enable" if row.via == "cycle" else "restart", tags)
 

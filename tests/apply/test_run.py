@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from cmscert.apply.readback import FIRST_WAIT, LONGEST_WAIT, Shortfall, until_right
-from cmscert.model.events import Event
-from cmscert.model.plan import FLEET, Gate, RemoveFiles
+from cmscert.model.commands import Command, Reply
+from cmscert.model.events import Event, ReplyReceived
+from cmscert.model.plan import FLEET, Gate, Rebind, RemoveFiles
 from cmscert.model.readings import Reading, Unread
 from cmscert.pki.certificate import Certificate
 from cmscert.testing.fleets import MOMENT
@@ -66,6 +68,47 @@ async def test_a_screen_is_not_asked_while_a_port_comes_up(toy: ToyRun) -> None:
     node.session.heard.clear()
     assert (await toy.run(toy.bind("s1", "core1", "webadmin"))).result == "applied"
     assert node.session.typed("ask") == ("webadmin", "webadmin"), "before the change and after it"
+
+
+async def test_slots_are_bound_side_by_side_while_their_service_is_down(toy: ToyRun) -> None:
+    """The lines between the stop and the start do not wait for each other's answers, the start waits for all."""
+    node = toy.add("core1", "webbridge3/https", "webbridge3/trust-c2w")
+    await toy.look()
+    under_way: list[str] = []
+    most: list[tuple[str, ...]] = []
+    do = node.session.do
+
+    async def told(command: Command) -> Reply:
+        under_way.append(command.typed)
+        await asyncio.sleep(0)
+        most.append(tuple(under_way))
+        reply = await do(command)
+        under_way.remove(command.typed)
+        return reply
+
+    node.session.do = told  # type: ignore[method-assign]  # looked at on its way
+    one, other = toy.bind("s1", "core1", "webbridge3/https"), toy.bind("s1", "core1", "webbridge3/trust-c2w")
+    assert isinstance(one.action, Rebind)
+    assert isinstance(other.action, Rebind)
+    both = replace(one.action, bindings=(*one.action.bindings, *other.action.bindings))
+    assert (await toy.run(replace(one, action=both, undo=None))).result == "applied"
+    assert most[0] == ("webbridge3 disable",)
+    assert len(most[1]) == 2
+    assert most[-1] == ("webbridge3 enable",)
+
+
+async def test_every_answer_of_lines_that_were_sent_at_once_is_written_down(toy: ToyRun) -> None:
+    """One that fails fails the step; what the others answered stands in the journal nevertheless."""
+    node = toy.add("core1", "callbridge", "callbridge/trust-c2w")
+    node.faults["callbridge certs new.key new.crt"] = ["failure"]
+    one, other = toy.bind("s1", "core1", "callbridge"), toy.bind("s1", "core1", "callbridge/trust-c2w")
+    assert isinstance(one.action, Rebind)
+    assert isinstance(other.action, Rebind)
+    both = replace(one.action, bindings=(*one.action.bindings, *other.action.bindings))
+    assert toy.outcomes(await toy.run(replace(one, action=both))) == {"s1": "undone"}
+    answered = [event.typed for event in toy.events if isinstance(event, ReplyReceived)]
+    assert "callbridge trust c2w ca2.crt" in answered
+    assert "callbridge restart" in answered, "on the way back"
 
 
 async def test_waits_grow_with_the_time_that_is_spent() -> None:

@@ -74,10 +74,11 @@ class _Parted:
 
 
 def _whole(fleet: LabFleet) -> Iterator[str]:
-    """Yield the members of clusters whose replicas hold every row."""
+    """Yield the members, at rest, of clusters whose replicas hold every row."""
     for cluster in fleet.database.clusters():
         if cluster.replicas == cluster.in_sync:
-            yield from (cluster.primary, *cluster.replicas, *cluster.clients)
+            members = (cluster.primary, *cluster.replicas, *cluster.clients)
+            yield from (name for name in members if fleet.database.node(name).pending is None)
 
 
 def _told(node: LabNode) -> dict[str, Any]:
