@@ -177,13 +177,17 @@ class _Asking:
         return {use: row for found in (put_off, *rows) for use, row in found.items()}
 
     def _put_off(self, need: Need) -> RenewRow | None:
-        """Leave alone what failed a short while ago, unless validity is at risk."""
+        """Leave alone what failed a short while ago; where validity is at risk, only if the issuer asked for it."""
         record = self.store.record(*need.use)
-        risky = at_risk(need.held, self.outline.policy.renew_when, self.now)
-        if record.failures is None or self.now >= record.failures.next or self.again or risky:
+        failed = record.failed(need.outline.issuer or "")
+        if failed is None or self.again:
             return None
-        when = f"{record.failures.next:%Y-%m-%d %H:%M} UTC"
-        return self._row(need, "put-off", f"{waits_for(record, need.outline)}; next try at {when}")
+        urgent = at_risk(need.held, self.outline.policy.renew_when, self.now)
+        until = failed.closed_until if urgent else failed.next
+        if until is None or self.now >= until:
+            return None
+        why = f"{waits_for(record, need.outline)}; next try at {until:%Y-%m-%d %H:%M} UTC"
+        return self._row(need, "put-off", why)
 
     async def _of_issuer(self, name: str, needs: list[Need]) -> dict[Use, RenewRow]:
         try:
@@ -206,7 +210,7 @@ class _Asking:
         except (IssuerError, InputError, NodeError) as error:
             return self._failed(need, error)
         if isinstance(answer, Outstanding):
-            self.store.remember(*need.use, answer.memo)
+            self.store.remember(*need.use, answer.memo, answered=True)
             return self._row(need, "waiting", answer.why, notes=answer.notes)
         row = self._accepted(need, answer)
         if isinstance(issuer, DirectoryIssuer):
@@ -222,7 +226,7 @@ class _Asking:
     def _failed(self, need: Need, error: CmscertError) -> RenewRow:
         message = "; ".join(map(str, error.faults)) if isinstance(error, InputError) else error.message
         wait = error.wait if isinstance(error, IssuerError) else None
-        self.store.fail(*need.use, message, at=self.now, wait=wait)
+        self.store.fail(*need.use, message, issuer=need.outline.issuer or "", at=self.now, wait=wait)
         self.ports.note("not issued", certificate=need.use[0], server=need.use[1] or "", why=message)
         return self._row(need, "failed", message, notes=(error.hint,) if error.hint else ())
 

@@ -24,6 +24,7 @@ def store_status(inventory: Path, *, now: datetime) -> StoreStatus:
     rows = []
     for use, certificate in issued_uses(outline).items():
         record = store.record(*use)
+        failed = record.failed(certificate.issuer or "")
         bundle = bundles.get(certificate.chain or "", ())
         rows.append(
             StoredCertificate(
@@ -32,9 +33,9 @@ def store_status(inventory: Path, *, now: datetime) -> StoreStatus:
                 issuer=certificate.issuer or "",
                 revisions=tuple(_revision(each, bundle, renew_when) for each in store.revisions(*use)),
                 asked_at=None if record.waiting is None else record.waiting.at,
-                failures=0 if record.failures is None else record.failures.count,
-                failed=None if record.failures is None else record.failures.message,
-                next_try=None if record.failures is None else record.failures.next,
+                failures=0 if failed is None else failed.count,
+                failed=None if failed is None else failed.message,
+                next_try=None if failed is None else failed.next,
             )
         )
     folder = store_path(outline)

@@ -140,10 +140,10 @@ def ca_file(issuer: LocalCaIssuer) -> bytes:
 
 def waits_for(record: Record, certificate: CertificateOutline) -> str | None:
     """Say why a certificate is not there, or not there anew, as far as the store tells."""
-    if record.failures is not None:
-        failed = record.failures
+    failed = record.failed(certificate.issuer or "")
+    if failed is not None:
         times = "once" if failed.count == 1 else f"{failed.count} times since {day(failed.first)}"
-        return f"issuer {certificate.issuer} failed {times}: {failed.message}"
+        return f"issuer {failed.issuer} failed {times}: {failed.message}"
     if record.waiting is not None:
         return f"asked of issuer {record.waiting.issuer} on {day(record.waiting.at)}, not signed yet"
     return None

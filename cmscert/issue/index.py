@@ -45,13 +45,18 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """Failures in a row, since the last success. ``next``: not to be tried again before that."""
+    """Failures of an issuer in a row, since its last answer. ``next``: not to be tried again before that.
+
+    ``closed_until``: until when the issuer itself asked to be left alone; that holds even when it is urgent.
+    """
 
     count: int
     first: datetime
     last: datetime
     next: datetime
     message: str
+    issuer: str
+    closed_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,10 @@ class Record:
     revisions: tuple[Revision, ...] = ()
     waiting: Waiting | None = None
     failures: Failures | None = None
+
+    def failed(self, issuer: str) -> Failures | None:
+        """Return what failed with an issuer; what failed with the one before it is over."""
+        return self.failures if self.failures is not None and self.failures.issuer == issuer else None
 
 
 Index = Mapping[str | None, Record]
@@ -173,6 +182,8 @@ def _failures(one: Mapping[str, Any]) -> Failures:
         last=_moment(one["last"]),
         next=_moment(one["next"]),
         message=_text(one["message"]),
+        issuer=_text(one["issuer"]),
+        closed_until=None if one["closed_until"] is None else _moment(one["closed_until"]),
     )
 
 

@@ -191,12 +191,17 @@ class Store:
             self._replace(name, server, replace(self.record(name, server), waiting=waiting))
         return _pending(name, server, waiting, csr)
 
-    def remember(self, name: str, server: str | None, memo: Mapping[str, str]) -> None:
-        """Keep what an issuer wants remembered about a pending request; without one, nothing."""
+    def remember(self, name: str, server: str | None, memo: Mapping[str, str], *, answered: bool = False) -> None:
+        """Keep what an issuer wants remembered about a pending request; without one, nothing.
+
+        ``answered``: it is at work on it, so what failed before is over.
+        """
         with self.held():
             record = self.record(name, server)
             if record.waiting is not None:
-                self._replace(name, server, replace(record, waiting=replace(record.waiting, memo=dict(memo))))
+                failures = None if answered else record.failures
+                waiting = replace(record.waiting, memo=dict(memo))
+                self._replace(name, server, replace(record, waiting=waiting, failures=failures))
 
     def drop_pending(self, name: str, server: str | None) -> None:
         """Give up a request: the next one is made anew."""
@@ -228,12 +233,22 @@ class Store:
         return self._stored(name, server, revision)
 
     def fail(
-        self, name: str, server: str | None, message: str, *, at: datetime, wait: timedelta | None = None
+        self,
+        name: str,
+        server: str | None,
+        message: str,
+        *,
+        issuer: str,
+        at: datetime,
+        wait: timedelta | None = None,
     ) -> Failures:
-        """Count a failure and say when to try again. ``message`` must hold no secret."""
+        """Count a failure and say when to try again; ``wait``: how long the issuer asked to be left alone.
+
+        ``message`` must hold no secret.
+        """
         with self.held():
             record = self.record(name, server)
-            before = record.failures
+            before = record.failed(issuer)
             count = 1 if before is None else before.count + 1
             failures = Failures(
                 count=count,
@@ -241,6 +256,8 @@ class Store:
                 last=at,
                 next=next_attempt(count, at, wait=wait),
                 message=message,
+                issuer=issuer,
+                closed_until=None if wait is None else at + wait,
             )
             self._replace(name, server, replace(record, failures=failures))
         return failures

@@ -383,6 +383,48 @@ async def test_what_failed_is_tried_again_later(scene: MakeScene, tmp_path: Path
     assert open_store(stage.folder.outline(), keys=False).failures("node", "core1") is None
 
 
+async def test_an_issuer_that_asks_for_peace_gets_it(scene: MakeScene) -> None:
+    """A CA that rations is not asked before its time, however urgent it is; that nothing is there stays loud."""
+    stage = scene()
+    only = {"select": ("certificate=node", "server=core1")}
+    store = open_store(stage.folder.outline(), keys=False)
+    store.fail("node", "core1", "rationed", issuer="lab", at=NOW, wait=timedelta(hours=30))
+    stage.now = NOW + timedelta(hours=29)
+    early = await stage.renew(**only)
+    stage.now = NOW + timedelta(hours=30)
+
+    assert (states(early), code_of(early)) == ({"node/core1": "put-off"}, 4)
+    assert "next try at 2026-11-24 18:00 UTC" in str(rows(early)["node/core1"].why)
+    assert states(await stage.renew(**only)) == {"node/core1": "issued"}
+
+
+async def test_another_issuer_is_asked_at_once(scene: MakeScene) -> None:
+    """What the issuer before it asked for is not its business, and neither is what it said."""
+    stage = scene()
+    only = {"select": ("certificate=node", "server=core1")}
+    store = open_store(stage.folder.outline(), keys=False)
+    store.fail("node", "core1", "rationed", issuer="other", at=NOW, wait=timedelta(days=7))
+
+    (owed,) = (each for each in loaded(stage).desired.awaited if (each.server, each.slot) == ("core1", "webadmin"))
+    assert owed.why == "issuer lab has not been asked for it: run cmscert renew"
+    assert states(await stage.renew(**only)) == {"node/core1": "issued"}
+
+
+async def test_what_failed_is_over_when_people_are_at_work(scene: MakeScene, tmp_path: Path) -> None:
+    """A folder that could not be written to is no news any more once the request lies in it."""
+    stage = scene()
+    only = {"select": ("certificate=shared",)}
+    (tmp_path / "csr").write_text("no folder")
+    failed = await stage.renew(**only)
+    (tmp_path / "csr").unlink()
+    waiting = await stage.renew(**only)
+
+    assert (states(failed), states(waiting)) == ({"shared": "failed"}, {"shared": "waiting"})
+    assert {each.why for each in loaded(stage).desired.awaited if each.certificate == "shared"} == {
+        "asked of issuer people on 2026-11-23, not signed yet"
+    }
+
+
 async def test_the_ca_built_into_cms_signs(scene: MakeScene) -> None:
     """The CA is made when it is not there, signs what other servers need, and nothing of the asking stays."""
     stage = scene(CMS_CA)

@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Folder:
     key = make_key("ec")
     csr = make_request(key, common_name="core2.example.com")
     store.put_pending("node", "core2", csr=csr, key=key, issuer="corp", at=NOW)
-    store.fail("node", "core2", "the folder is full", at=NOW)
+    store.fail("node", "core2", "the folder is full", issuer="corp", at=NOW)
     return made
 
 

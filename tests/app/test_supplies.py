@@ -129,9 +129,9 @@ def test_failures_are_told(folder: Folder) -> None:
     """An issuer that fails is named with what it said, and since when."""
     ask(folder)
     store = open_store(folder.outline(), keys=True)
-    store.fail("shared", None, "the CA is closed", at=NOW)
+    store.fail("shared", None, "the CA is closed", issuer="ca", at=NOW)
     once = supplies_of(folder.outline()).waiting["shared", None]
-    store.fail("shared", None, "the CA is still closed", at=NOW + timedelta(hours=1))
+    store.fail("shared", None, "the CA is still closed", issuer="ca", at=NOW + timedelta(hours=1))
     twice = supplies_of(folder.outline()).waiting["shared", None]
 
     assert once == "issuer ca failed once: the CA is closed"

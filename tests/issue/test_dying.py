@@ -116,7 +116,7 @@ def act(store: Store, what: str, use: int, which: int) -> None:
         case "accept" if pending is not None:
             store.accept(name, server, BY_KEY[pending.spki].chain, issuer="lab", at=NOW)
         case "fail":
-            store.fail(name, server, "no answer", at=NOW)
+            store.fail(name, server, "no answer", issuer="lab", at=NOW)
         case "drop":
             store.drop_pending(name, server)
         case "issuer":

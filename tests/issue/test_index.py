@@ -27,7 +27,16 @@ MOMENT = st.datetimes(timezones=st.just(UTC))
 MEMO = st.dictionaries(TEXT, TEXT, max_size=2)
 REVISION = st.builds(Revision, spki=HASH, chain=HASH, issuer=TEXT, at=MOMENT, device_key=st.none() | TEXT)
 WAITING = st.builds(Waiting, spki=HASH, request=HASH, issuer=TEXT, at=MOMENT, device_key=st.none() | TEXT, memo=MEMO)
-FAILURES = st.builds(Failures, count=st.integers(1, 99), first=MOMENT, last=MOMENT, next=MOMENT, message=TEXT)
+FAILURES = st.builds(
+    Failures,
+    count=st.integers(1, 99),
+    first=MOMENT,
+    last=MOMENT,
+    next=MOMENT,
+    message=TEXT,
+    issuer=TEXT,
+    closed_until=st.none() | MOMENT,
+)
 RECORD = st.builds(
     Record,
     revisions=st.lists(REVISION, max_size=3).map(tuple),

@@ -68,7 +68,7 @@ def test_request_becomes_certificate(store: Store, key: PrivateKey, csr: bytes, 
     assert store.pending("node", "core1") == pending
     assert (pending.spki, pending.csr, dict(pending.memo)) == (key.spki_sha256, csr, {"order": "1"})
     assert store.key(pending.spki).pem() == key.pem()
-    store.fail("node", "core1", "no answer", at=now)
+    store.fail("node", "core1", "no answer", issuer="lab", at=now)
 
     stored = store.accept("node", "core1", chain, issuer="lab", at=now)
 
@@ -163,13 +163,23 @@ def test_certificate_of_another_request(filled: Store, chain: Chain, now: dateti
 
 def test_failures_count(store: Store, now: datetime) -> None:
     """Failures in a row are counted across runs, and put the next attempt off."""
-    store.fail("node", None, "no answer", at=now)
-    failures = Store.open(store.path.parent).fail("node", None, "refused", at=now + timedelta(hours=1))
+    store.fail("node", None, "no answer", issuer="lab", at=now)
+    failures = Store.open(store.path.parent).fail("node", None, "refused", issuer="lab", at=now + timedelta(hours=1))
 
     assert (failures.count, failures.first, failures.last) == (2, now, now + timedelta(hours=1))
     assert failures.next == now + timedelta(hours=1, minutes=30)
     assert store.failures("node", None) == failures
-    assert store.fail("node", None, "x", at=now, wait=timedelta(days=1)).next == now + timedelta(days=1)
+    closed = store.fail("node", None, "x", issuer="lab", at=now, wait=timedelta(days=1))
+    assert (closed.count, closed.next, closed.closed_until) == (3, now + timedelta(days=1), now + timedelta(days=1))
+
+
+def test_failures_are_those_of_one_issuer(store: Store, now: datetime) -> None:
+    """Another issuer begins with a clean sheet."""
+    store.fail("node", None, "closed", issuer="lab", at=now, wait=timedelta(days=7))
+    record = store.record("node", None)
+
+    assert (record.failed("lab"), record.failed("other")) == (record.failures, None)
+    assert store.fail("node", None, "x", issuer="other", at=now).count == 1
 
 
 def test_memo(store: Store, key: PrivateKey, csr: bytes, now: datetime) -> None:
@@ -362,11 +372,11 @@ def test_one_writer_at_a_time(filled: Store, now: datetime) -> None:
     other = Store.open(filled.path.parent)
 
     with filled.held():
-        filled.fail("node", "core1", "x", at=now)
+        filled.fail("node", "core1", "x", issuer="lab", at=now)
         with pytest.raises(LockHeld, match="another run"), other.held(0.05):
             pytest.fail("the lock was given twice")
         assert other.latest("node", "core1") is not None
-    other.fail("node", "core1", "x", at=now)
+    other.fail("node", "core1", "x", issuer="lab", at=now)
 
 
 def test_names_of_files() -> None:
