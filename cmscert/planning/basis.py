@@ -62,7 +62,7 @@ class _Difference:
             "database": lambda _: "the status of its database differs",
             "content": self._content,
             "served": self._served,
-            "ports": lambda slot: f"{slot} listens at other ports",
+            "ports": self._ports,
             "match": self._match,
             "files": lambda _: "the list of its files could be read only once",
         }[kind]
@@ -71,12 +71,18 @@ class _Difference:
     def _release(self, _name: str) -> str:
         return f"its release is {self.now.release.value if isinstance(self.now.release, Known) else 'unread'} now"
 
-    def _service(self, name: str) -> str:
-        return _running(name, self.now.screen(name))
+    def _service(self, name: str) -> str | None:
+        """More is asked of a server whose store holds files of ours: what was read only once did not move."""
+        return _running(name, self.now.screen(name)) if self._both(f"service {name}") else None
 
     def _slot(self, slot: str) -> str | None:
+        if not self._both(f"service {service_of(slot)}"):
+            return None
         screen = self.now.screen(service_of(slot))
         return _rebound(slot, screen.value.binding(slot), self.bound.get(slot)) if isinstance(screen, Known) else None
+
+    def _ports(self, slot: str) -> str | None:
+        return f"{slot} listens at other ports" if self._both(f"service {service_of(slot)}") else None
 
     def _content(self, name: str) -> str | None:
         """A file that came or went is told with the files, one that is read now because it is bound with its slot."""

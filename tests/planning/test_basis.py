@@ -152,6 +152,16 @@ def test_what_follows_from_a_change_is_not_told_twice() -> None:
     )
 
 
+def test_a_screen_that_was_read_only_once_did_not_move() -> None:
+    """More screens are asked when files of ours are in the store: they are no difference of the server."""
+    tls = ServiceState(service="tls", enabled=None, bindings={"tls": BOUND}, listens=STATE.listens)
+    more = replace(files("a.crt", "a.key", "b.crt", "ca.crt"), screens={**THEN.screens, "tls": Known(tls)})
+    back = replace(PLAN, basis_parts={"core1": basis_parts(more)})
+
+    assert moved(PLAN, "core1", more) == ("files in the store were added: b.crt",)
+    assert moved(back, "core1", THEN) == ("files in the store were removed: b.crt",)
+
+
 def test_a_server_that_comes_back_is_told_in_one_sentence() -> None:
     """What could not be read then differs in every part; that it can be read is all there is to say."""
     away = replace(ObservedServer(name="core1", reached=Unread("no answer")))
