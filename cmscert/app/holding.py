@@ -90,18 +90,22 @@ async def on_the_nodes(  # noqa: PLR0913 - the last two are for tests, which can
     *,
     state_dir: Path,
     must: frozenset[str],
+    held: frozenset[str] | None = None,
     terms: Terms = TERMS,
     sleep: Sleep = asyncio.sleep,
 ) -> AsyncIterator[None]:
-    """Let every reached node carry the marker of this run, and renew it until the block ends.
+    """Let nodes carry the marker of this run, and renew it until the block ends.
 
-    ``must``: servers that the plan changes; one of these that cannot carry a marker ends it. A marker that is lost
-    stops the run softly. Raises LockHeld when a node carries another's, StalePlan when the files of one are not as the
-    plan was made from, and NodeError; no marker of this run is left then.
+    ``held``: the servers that the run keeps to itself; None stands for all that were reached. ``must``: servers that
+    the plan changes; one of these that cannot carry a marker ends it. A marker that is lost stops the run softly.
+    Raises LockHeld when a node carries another's, StalePlan when the files of one are not as the plan was made from,
+    and NodeError; no marker of this run is left then.
     """
     dead = dead_runs(state_dir, writer.fleet, writer.machine)
+    boards = _boards(writer, reached, sighted, ports, terms, dead)
+    rest = frozenset() if held is None else boards.keys() - held
     lock = FleetLock(
-        _boards(writer, reached, sighted, ports, terms, dead),
+        {name: board for name, board in boards.items() if name not in rest},
         listed={name: seen.files.value for name, seen in sighted.observed.items() if isinstance(seen.files, Known)},
         must=must,
         clock=ports.clock,
@@ -112,7 +116,9 @@ async def on_the_nodes(  # noqa: PLR0913 - the last two are for tests, which can
     try:
         await lock.take()
         _tell_of_others(lock.over, sighted, dead, ports)
-        cleared = await lock.clear() and not reached.failures
+        cleared = (
+            await lock.clear() and not reached.failures and not any(_carries(sighted, name, dead) for name in rest)
+        )
         stop.soft_when(lock.lapsed)
         keeper = asyncio.ensure_future(lock.keep(stop, ports.say))
         try:
@@ -166,6 +172,12 @@ def _boards(
                 passed=frozenset(passed),
             )
     return boards
+
+
+def _carries(sighted: Sighted, server: str, dead: frozenset[str]) -> bool:
+    """Tell whether a server that is not held may carry the lock file of a run that died here."""
+    seen = sighted.observed[server]
+    return not isinstance(seen.files, Known) or not dead.isdisjoint(map(run_of, _lock_files(seen)))
 
 
 def _lock_files(seen: ObservedServer) -> tuple[str, ...]:

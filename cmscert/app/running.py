@@ -105,7 +105,14 @@ async def carry_out(chosen: Chosen, planned: Planned, world: World, run: Running
     """
     changes = frozenset(step.server for step in planned.plan.steps if not isinstance(step.action, Gate))
     async with on_the_nodes(
-        run.writer, world.reached, world.sighted, run.ports, run.stop, state_dir=run.state_dir, must=changes
+        run.writer,
+        world.reached,
+        world.sighted,
+        run.ports,
+        run.stop,
+        state_dir=run.state_dir,
+        must=changes,
+        held=planned.held,
     ):
         return await _journalled(chosen, planned, world, run)
 
@@ -121,7 +128,7 @@ async def _journalled(chosen: Chosen, planned: Planned, world: World, run: Runni
     )
 
     def emit(event: Event) -> None:
-        journal.append(event)
+        journal.write(event)
         run.talk.emit(event)
 
     run.talk.started(planned.plan)
@@ -137,6 +144,7 @@ async def _journalled(chosen: Chosen, planned: Planned, world: World, run: Runni
             table=SERVICES,
             probe=run.ports.probe,
             emit=emit,
+            on_disk=journal.on_disk,
             clock=run.ports.clock,
             stop=run.stop,
             rollback=run.rollback,

@@ -57,7 +57,9 @@ class FleetLock:
             if found is not None:
                 seen[server] = found
         rest = [server for server in sorted(self._boards) if server not in self._tried]
-        tries = await together(*(_kept(self._attempt(server, mark)) for server in rest))
+        tries = await together(
+            *(_kept(self._attempt(server, lambda board: mark(board, self._sleep))) for server in rest)
+        )
         errors = [each for each in tries if isinstance(each, Exception)]
         for error in sorted(errors, key=lambda each: not isinstance(each, LockHeld)):
             raise error

@@ -3,8 +3,8 @@
 A node's store has no operation that two writers cannot both succeed in: whether it honours SFTP's exclusive create is
 not known (facts 2, [UNK]), nor is a rename. The bakery needs none. Each writer has a file of its own, which only it
 writes; others may even see it half written. One node decides, the first by name that is reached; on the others the
-winner puts its mark, and whoever finds another's there beside its own backs out, so that two writers who reach
-different nodes are no danger to each other.
+winner puts its mark, and nobody goes on who finds another's there beside its own. So two writers who want different
+nodes, or reach different ones, are no danger to each other: where they meet, one of them backs out.
 
 Nobody queues here: whoever finds another in front withdraws. So the numbers of the bakery are all one, and the order
 among those who came at once is that of their runs.
@@ -115,20 +115,23 @@ class Board:
                 live.append(reading.value)
             elif reading is not None:
                 over.append(name)
-        return Seen(names=names, live=tuple(live), unread=tuple(unread), over=tuple(over))
+        return Seen(
+            names=names, live=tuple(live), unread=tuple(unread), over=tuple(over), crowded=len(others) > MOST_READ
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What a node's store holds: all names, the markers of others that count, and why some could not be read.
 
-    ``over``: the lock files that count no more.
+    ``over``: the lock files that count no more. ``crowded``: there are so many that not all were read.
     """
 
     names: tuple[str, ...]
     live: tuple[Marker, ...]
     unread: tuple[str, ...]
     over: tuple[str, ...]
+    crowded: bool = False
 
 
 async def contend(board: Board, sleep: Sleep) -> Seen:
@@ -172,32 +175,39 @@ async def _clear(board: Board, sleep: Sleep, place: Callable[[Marker, str], Plac
         places = [(place(each, board.mine.run), each) for each in seen.live]
         for where in ("ahead", "unclear"):
             first = next((each for found, each in places if found == where), None)
-            if first is not None and (where == "ahead" or waited >= board.terms.patience):
+            if first is not None and (where == "ahead" or waited >= _patience(board, first)):
                 raise held_by(board.server, first)
         if not seen.unread and all(found == "behind" for found, _ in places):
             return seen
-        if waited >= board.terms.patience:
+        if seen.crowded or (seen.unread and waited >= board.terms.patience):
             raise _unreadable(board, seen)
         await sleep(board.terms.pause)
         waited += board.terms.pause
+
+
+def _patience(board: Board, other: Marker) -> float:
+    """Return how long to wait for another; where several wait for each other, the last by its run gives up first."""
+    return board.terms.patience * (2 if board.mine.run < other.run else 1)
+
+
+def _beside(other: Marker, run: str) -> Place:
+    """Of two who mark a node at once the first by its run waits until the second has backed out."""
+    if other.state == "held" or (other.state == "marking" and other.run < run):
+        return "ahead"
+    return "unclear"
 
 
 def _unreadable(board: Board, seen: Seen) -> LockHeld:
     return LockHeld(f"nothing was changed: {board.server}: {seen.unread[0]}", hint=f"see who wrote it; {ALLOW}")
 
 
-async def mark(board: Board) -> Seen:
-    """Put this run's mark on another node; return what its store holds.
+async def mark(board: Board, sleep: Sleep) -> Seen:
+    """Put this run's mark on another node; return what its store holds once nobody else's is there.
 
-    Raises LockHeld when somebody else's is there too: both may find that, and both back out. Raises NodeError.
+    Raises LockHeld when somebody else's stays, and NodeError.
     """
     await board.put("marking")
-    seen = await board.look()
-    if seen.live:
-        raise held_by(board.server, seen.live[0])
-    if seen.unread:
-        raise _unreadable(board, seen)
-    return seen
+    return await _clear(board, sleep, _beside)
 
 
 async def renew(board: Board, *, torn: bool = False) -> str | None:

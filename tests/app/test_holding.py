@@ -151,6 +151,7 @@ class Scene:
         away: Mapping[str, NodeError] | None = None,
         must: frozenset[str] = frozenset(SERVERS),
         observed: Mapping[str, ObservedServer] | None = None,
+        held: frozenset[str] | None = None,
     ) -> AsyncIterator[None]:
         """Hold the fleet as a run does."""
         lost = away or {}
@@ -170,6 +171,7 @@ class Scene:
                 self.stop,
                 state_dir=folder or self.folder,
                 must=must,
+                held=held,
             ):
                 yield
 
@@ -299,21 +301,22 @@ def test_a_file_that_cannot_be_read_is_waited_for(scene: Scene) -> None:
 
 
 def test_a_file_that_cannot_be_read_on_another_node(scene: Scene) -> None:
-    """On the other nodes a lock file that cannot be read refuses at once."""
+    """On the other nodes a lock file that cannot be read refuses as well."""
     scene.nodes["edge1"].files[marker_name(OTHER)] = b""
     error = refused(scene, LockHeld)
 
     assert "edge1" in error.message
 
 
-def test_more_lock_files_than_anybody_means_well_with(scene: Scene) -> None:
+@pytest.mark.parametrize("server", ["core1", "edge1"])
+def test_more_lock_files_than_anybody_means_well_with(scene: Scene, server: str) -> None:
     """A node full of lock files costs a few reads, and refuses."""
     for number in range(500):
-        scene.foreign("edge1", run=f"20261123T215900Z-{number:06x}", ago=60)
+        scene.foreign(server, run=f"20261123T215900Z-{number:06x}", ago=60)
     error = refused(scene, LockHeld)
 
     assert "there are 500 lock files" in error.message
-    assert len(scene.nodes["edge1"].session.typed("read")) < 20
+    assert len(scene.nodes[server].session.typed("read")) < 20
 
 
 def test_expired_lock_is_taken_over(scene: Scene) -> None:
@@ -436,6 +439,80 @@ def test_two_at_once(scene: Scene, tmp_path: Path, turns: int) -> None:
 
     assert sorted(outcomes) == ["ran", "refused"]
     assert scene.locks == {}
+
+
+def test_two_shards_at_once(scene: Scene, tmp_path: Path) -> None:
+    """Two who hold no node in common both run; while they do, each node carries the lock file of its own."""
+    inside: list[str] = []
+
+    async def one(run: str, *servers: str) -> None:
+        shard = frozenset(servers)
+        async with scene.held(writer=scene.writer(run), folder=tmp_path / run, must=shard, held=shard):
+            inside.append(run)
+            await asyncio.sleep(60)
+            assert len(inside) == 2
+            assert {name: names[0] for name, names in scene.locks.items()} == {
+                "core1": marker_name(OWN),
+                "core2": marker_name(OWN),
+                "edge1": marker_name(OTHER),
+            }
+            await asyncio.sleep(60)
+
+    async def work() -> None:
+        await asyncio.gather(one(OWN, "core1", "core2"), one(OTHER, "edge1"))
+
+    scene.run(work())
+    assert scene.locks == {}
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("others", [("core2", "edge1"), ("core1", "core2", "edge1"), ("core2",)])
+def test_two_shards_that_meet(scene: Scene, tmp_path: Path, turns: int, others: tuple[str, ...]) -> None:
+    """Of two who want a node in common exactly one runs, whichever node each begins with."""
+    outcomes: list[str] = []
+
+    async def one(run: str, wait: int, *servers: str) -> None:
+        for _ in range(wait):
+            await asyncio.sleep(0)
+        shard = frozenset(servers)
+        try:
+            async with scene.held(writer=scene.writer(run), folder=tmp_path / run, must=shard, held=shard):
+                await asyncio.sleep(60)
+                outcomes.append("ran")
+        except LockHeld:
+            outcomes.append("refused")
+
+    async def work() -> None:
+        await asyncio.gather(one(OWN, turns, "core1", "core2"), one(OTHER, turns % 5, *others))
+
+    scene.run(work())
+
+    assert sorted(outcomes) == ["ran", "refused"]
+    assert scene.locks == {}
+
+
+@pytest.mark.parametrize("where", ["held", "elsewhere", "unread"])
+def test_a_shard_and_a_run_that_died(scene: Scene, where: str) -> None:
+    """What a dead run may have left outside of a shard is remembered, as long as it may be there."""
+
+    async def killed() -> None:
+        async with scene.held(writer=scene.writer(OTHER), held=frozenset({"core1"})):
+            raise Killed
+
+    with pytest.raises(Killed):
+        asyncio.run(killed())
+    scene.foreign("core1")
+    shard = frozenset({"core2"} if where == "elsewhere" else {"core1"})
+    unread = {"edge1": replace(scene.nodes["edge1"].observe(), files=Unread("no"))} if where == "unread" else {}
+
+    async def work() -> None:
+        async with scene.held(must=shard, held=shard, observed=unread):
+            pass
+
+    scene.run(work())
+    remembered = OTHER in dead_runs(scene.folder, "video", HERE)
+    assert remembered is (where != "held")
+    assert bool(scene.locks) is (where == "elsewhere")
 
 
 def test_writers_who_reach_different_nodes(scene: Scene, tmp_path: Path) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cmscert.lab.spec import NodeSpec
+from cmscert.model.marker import is_marker
+
 Cli = Callable[..., Any]
 MakeBench = Callable[..., Any]
+Program = Callable[..., subprocess.Popen[str]]
+PATIENCE = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +126,88 @@ def test_what_does_not_go_with_merge(cli: Cli, shards: list[Path], tmp_path: Pat
     spoilt = cli("drift", "--merge", other)
     assert spoilt.code == 3
     assert "\x1b" not in spoilt.err
+
+
+@pytest.fixture
+def made(bench: MakeBench) -> Any:  # noqa: ANN401 - the bench of conftest
+    """A cluster with old certificates whose services take half a second to start."""
+
+    def quick(specs: dict[str, NodeSpec]) -> None:
+        for each in specs.values():
+            each.start_delay = 0.5
+
+    return bench("cluster.yaml", "aged", change=quick)
+
+
+def applied(program: Program, made: Any, folder: Path, *select: str) -> subprocess.Popen[str]:  # noqa: ANN401 - the bench of conftest
+    """Start to apply a part of the fleet, with a state directory of its own."""
+    chosen = [word for each in select for word in ("--select", each)]
+    return program("apply", made.inventory, "--yes", "--state-dir", folder, *chosen)
+
+
+def test_two_shards_are_applied_at_once(made: Any, cli: Cli, program: Program, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest
+    """Two runs that lean on no server in common go on side by side, each with a lock of its own."""
+    made.node("core1").faults.late = {"webadmin disable": 15}
+    shards = [(name, f"server={name}", "service=webadmin") for name in ("core1", "edge1")]
+    first = applied(program, made, tmp_path / "core1", *shards[0][1:])
+    end = time.monotonic() + PATIENCE
+    while not together(made):
+        assert time.monotonic() < end
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    second = applied(program, made, tmp_path / "edge1", *shards[1][1:])
+    told = second.communicate(timeout=PATIENCE)
+
+    assert second.returncode == 0, told
+    assert first.poll() is None
+    listed = cli("lock", "list", made.inventory, "--nodes", "--format", "json", "--state-dir", tmp_path / "core1")
+    assert {each["server"] for each in listed.document("locks")["servers"]} == {"core1"}
+    assert "foreign-lock" not in told[1]
+    told = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0, told
+    assert together(made) == set()
+    assert report(cli, made, "server=core1", "server=edge1", "service=webadmin")["findings"] == []
+
+
+def together(made: Any) -> set[str]:  # noqa: ANN401 - the bench of conftest
+    """Return the lock files that the fleet carries now."""
+    return {file for node in made.fleet.nodes.values() for file in node.files if is_marker(file)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("server=core1",), ("server=core[12]", "service=webadmin")),
+        (("server=edge1", "service=turn"), ("server=edge2", "service=turn")),
+        (("server=core1", "service=callbridge"), ("server=core2", "service=callbridge")),
+    ],
+    ids=["the same server", "who stands in", "who stands in and must accept"],
+)
+def test_shards_that_meet_exclude_each_other(
+    made: Any,  # noqa: ANN401 - the bench of conftest
+    program: Program,
+    tmp_path: Path,
+    one: tuple[str, ...],
+    other: tuple[str, ...],
+) -> None:
+    """Of two runs that lean on one server exactly one is carried out, and the other changes nothing."""
+    runs = [applied(program, made, tmp_path / str(number), *each) for number, each in enumerate((one, other))]
+    told = [each.communicate(timeout=PATIENCE) for each in runs]
+
+    assert sorted(each.returncode for each in runs) == [0, 7], told
+    assert "nothing was changed" in "".join(err for _, err in told)
+    assert together(made) == set()
+
+
+def test_a_saved_plan_of_a_shard_outlives_the_others(made: Any, cli: Cli, tmp_path: Path) -> None:  # noqa: ANN401 - the bench of conftest
+    """What another shard changed meanwhile does not make a reviewed plan stale."""
+    saved = tmp_path / "core1.json"
+    assert (
+        cli("plan", made.inventory, "--select", "server=core1", "--select", "service=webadmin", "--save", saved).code
+        == 0
+    )
+    elsewhere = ("--yes", "--select", "server=edge1", "--select", "service=webadmin", "--state-dir", tmp_path / "edge1")
+    assert cli("apply", made.inventory, *elsewhere).code == 0
+    ran = cli("apply", made.inventory, "--plan", saved, "--yes")
+
+    assert ran.code == 0, ran
