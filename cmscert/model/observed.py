@@ -122,9 +122,9 @@ class ObservedServer:
         """
         return dict(sorted((name, _sha256(fact)) for name, fact in self._facts()))
 
-    def digest(self) -> str:
-        """SHA-256 over all parts."""
-        return _sha256([self.name, self.parts()])
+    def digest(self, parts: Mapping[str, str] | None = None) -> str:
+        """SHA-256 over all parts, which may be given where they were made already."""
+        return _sha256([self.name, self.parts() if parts is None else parts])
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         yield "reached", _plain(self.reached, bool)
@@ -164,8 +164,11 @@ def material_like(name: str) -> bool:
     return name.lower().endswith((".crt", ".cer", ".pem", ".der", ".key", ".csr")) and not name.startswith(MARKER)
 
 
+_written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # json.dumps makes an encoder every time
+
+
 def _sha256(fact: object) -> str:
-    return hashlib.sha256(json.dumps(fact, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_written(fact).encode()).hexdigest()
 
 
 def _plain(reading: Reading[T], show: Callable[[T], object]) -> list[object]:

@@ -117,7 +117,11 @@ def _visit(start: Certificate, issuers: Issuers, done: dict[Certificate, None]) 
 
 def in_chain_order(certificates: Iterable[Certificate]) -> bool:
     """Tell whether every certificate stands before one that issued it, and a root (where there is one) stands last."""
-    members = tuple(certificates)
+    return _in_chain_order(tuple(certificates))
+
+
+@lru_cache(maxsize=1024)  # the same file lies on many servers
+def _in_chain_order(members: tuple[Certificate, ...]) -> bool:
     issuers = _issuers(members)
     roots = [member for member in members if is_root(member)]
     if roots and members[-1] not in roots:

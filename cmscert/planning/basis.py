@@ -20,9 +20,15 @@ _ORDER = ("release", "service", "slot", "database", "content", "file", "served",
 """What is told first."""
 
 
+def basis_of(observed: ObservedServer) -> tuple[str, dict[str, str]]:
+    """Return the whole digest of what was read, and the short ones by part."""
+    parts = observed.parts()
+    return observed.digest(parts), {name: digest[:SHORT] for name, digest in parts.items()}
+
+
 def basis_parts(observed: ObservedServer) -> dict[str, str]:
     """Return the short digests of what was read, by part."""
-    return {name: digest[:SHORT] for name, digest in observed.parts().items()}
+    return basis_of(observed)[1]
 
 
 def moved(saved: Plan, server: str, now: ObservedServer) -> tuple[str, ...]:

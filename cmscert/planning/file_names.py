@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from cmscert.pki.certificate import Certificate
@@ -55,6 +56,7 @@ def content_id(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+@lru_cache(maxsize=1024)  # the same certificates go to many servers
 def file_bytes(certificates: tuple[Certificate, ...]) -> bytes:
     """Return the bytes of a file that holds these certificates."""
     return to_pem(certificates)

@@ -14,7 +14,7 @@ from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.readings import Unread
 from cmscert.model.services import ServiceTable
 from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
-from cmscert.planning.basis import basis_parts
+from cmscert.planning.basis import basis_of
 from cmscert.planning.case import Case
 from cmscert.planning.cluster import see_cluster
 from cmscert.planning.cluster_drift import DATABASE_GUARDS, database_drift, database_notices, database_unread
@@ -127,6 +127,7 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         cluster for cluster in clusters if rebuilt[cluster.wanted.name] or cluster.phases[cluster.primary] == "unread"
     ]
     kept = servers_held(desired, sights, views, steps, selected=bool(select))
+    bases = {name: basis_of(sight.observed) for name, sight in sights.items() if name in kept}
     case = Case(
         desired=desired,
         sights=sights,
@@ -147,8 +148,8 @@ def make_plan(  # noqa: PLR0913 - each is one thing that a plan leans on
         tool_version=tool_version,
         fleet=desired.fleet,
         inventory_sha256=desired.inventory_sha256,
-        basis={name: sight.observed.digest() for name, sight in sights.items() if name in kept},
-        basis_parts={name: basis_parts(sight.observed) for name, sight in sights.items() if name in kept},
+        basis={name: digest for name, (digest, _) in bases.items()},
+        basis_parts={name: parts for name, (_, parts) in bases.items()},
         select=select,
         unread=case.unread,
         drift=case.drift,

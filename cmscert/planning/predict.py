@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from cmscert.model.database import DatabaseState
 from cmscert.model.observed import Binding, ObservedServer, StoredFile
@@ -87,11 +88,16 @@ def _clustered(observed: ObservedServer, action: DatabaseAction) -> ObservedServ
     return replace(observed, database=Known(state))
 
 
+@lru_cache(maxsize=1024)  # the same bytes go to many servers
+def _certificates_in(content: bytes) -> tuple[Certificate, ...]:
+    return read_certificates(content, file="upload")
+
+
 def _put(observed: ObservedServer, action: PutFile, contents: Mapping[str, bytes]) -> ObservedServer:
     observed = _listed(observed, action.file)
     if action.role == "key":
         return replace(observed, matches={pair: m for pair, m in observed.matches.items() if pair[0] != action.file})
-    certificates = read_certificates(contents[action.content], file=action.file)
+    certificates = _certificates_in(contents[action.content])
     stored = StoredFile(name=action.file, sha256=action.content.removeprefix("sha256:"), certificates=certificates)
     return replace(observed, contents={**observed.contents, action.file: Known(stored)})
 

@@ -13,7 +13,7 @@ from cmscert.model.readings import Known
 from cmscert.model.services import ServiceTable
 from cmscert.model.unfinished import Touched
 from cmscert.pki.certificate import Certificate
-from cmscert.planning.basis import basis_parts
+from cmscert.planning.basis import basis_of
 from cmscert.planning.case import Case
 from cmscert.planning.interrupted import Interruption
 from cmscert.planning.make import Planned
@@ -61,13 +61,14 @@ def make_rollback(
         mended={place: _mended(*place) for place in retraced.silent},
     )
     verge = Verge(case=case, past=past, retraced=retraced, stock=stock, former=former, goal=goal)
+    bases = {name: basis_of(sight.observed) for name, sight in sights.items()}
     plan = Plan(
         made_at=moment,
         tool_version=tool_version,
         fleet=desired.fleet,
         inventory_sha256=desired.inventory_sha256,
-        basis={name: sight.observed.digest() for name, sight in sights.items()},
-        basis_parts={name: basis_parts(sight.observed) for name, sight in sights.items()},
+        basis={name: digest for name, (digest, _) in bases.items()},
+        basis_parts={name: parts for name, (_, parts) in bases.items()},
         unread=case.unread,
         drift=case.drift,
         steps=steps,
