@@ -26,7 +26,7 @@ from cmscert.model.observed import ObservedServer
 from cmscert.model.places import Asked
 from cmscert.model.plan import Plan
 from cmscert.model.results import DriftReport
-from cmscert.model.unfinished import Unfinished
+from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
 from cmscert.planning.make import Planned, make_plan
 
 STATE = ".cmscert"
@@ -109,6 +109,9 @@ class Recalled:
     dead: frozenset[str] = frozenset()
 
 
+NOTHING_RECALLED = Recalled(primaries={}, unfinished=NOTHING_UNFINISHED)
+
+
 def recall(chosen: Chosen, state_dir: Path, *, own: str | None = None) -> Recalled:
     """Read what earlier runs left; ``own``: the run that asks. Raises InputError for what cannot be trusted."""
     databases = (database.name for database in chosen.fleet.databases)
@@ -117,6 +120,18 @@ def recall(chosen: Chosen, state_dir: Path, *, own: str | None = None) -> Recall
         unfinished=find_unfinished(state_dir, chosen.loaded.desired.fleet, own=own),
         dead=dead_runs(state_dir, chosen.loaded.desired.fleet, platform.node()),
     )
+
+
+def recall_if_readable(chosen: Chosen, state_dir: Path | None) -> tuple[Recalled, str | None]:
+    """Read what earlier runs left; where it cannot be trusted, return nothing of it and why.
+
+    Enough to look at a fleet by; nothing may be changed on the strength of it.
+    """
+    try:
+        return recall(chosen, state_dir_of(chosen, state_dir)), None
+    except InputError as error:
+        fault = error.faults[0]
+        return NOTHING_RECALLED, f"{Path(fault.file or STATE).name}: {fault.message}"
 
 
 def missed(chosen: Chosen, sighted: Sighted) -> dict[str, NodeError]:
@@ -155,11 +170,12 @@ async def plan(
     Raises InputError and SecretError; a server that cannot be read makes the plan incomplete.
     """
     chosen = choose(inventory, now=now, select=select)
-    return await _planned(chosen, ports, now=now, parallel=parallel, state_dir=state_dir)
-
-
-async def _planned(chosen: Chosen, ports: Ports, *, now: datetime, parallel: int, state_dir: Path | None) -> PlanResult:
     recalled = recall(chosen, state_dir_of(chosen, state_dir))
+    return await planned(chosen, ports, recalled, now=now, parallel=parallel)
+
+
+async def planned(chosen: Chosen, ports: Ports, recalled: Recalled, *, now: datetime, parallel: int) -> PlanResult:
+    """Read the fleet and compare, by what was recalled of earlier runs."""
     sighted = await look(
         chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
     )
@@ -188,9 +204,10 @@ async def drift(
     """
     chosen = choose(inventory, now=now, select=select)
     alone = replace(chosen, fleet=chosen.desired)
-    found = await _planned(alone, ports, now=now, parallel=parallel, state_dir=state_dir)
+    place = state_dir_of(chosen, state_dir)
+    found = await planned(alone, ports, recall(alone, place), now=now, parallel=parallel)
     report = drift_report(found.chosen, found.plan)
-    proofs = proofs_of(state_dir_of(chosen, state_dir), report.fleet)
+    proofs = proofs_of(place, report.fleet)
     return DriftResult(report=traced(report, chosen.desired, found.observed, proofs), failures=found.failures)
 
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from cmscert.app.fleet import PARALLEL
 from cmscert.app.inventory import Chosen, choose
-from cmscert.app.plan import look
+from cmscert.app.plan import drift_report, planned, recall_if_readable, state_dir_of
 from cmscert.app.ports import Ports
+from cmscert.app.proofs import proofs_of, traced
 from cmscert.app.public_roots import public_roots
 from cmscert.errors import NodeError
 from cmscert.model.database import DatabaseFiles
 from cmscert.model.desired import Due, WantedDatabase, WantedServer
 from cmscert.model.names import service_of
 from cmscert.model.observed import Binding, ObservedServer
+from cmscert.model.origin import Proofs
 from cmscert.model.readings import ABSENT, Absent, Known, Reading, Unread
 from cmscert.model.results import DatabaseFile, DatabaseStatus, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
 from cmscert.planning.calendar import is_public, rules_ahead
 from cmscert.planning.due import chain_of, due_at, end_of
+
+TOLD = frozenset({"foreign-lock", "expired-lock", "unfinished-run", "left-by-run"})
+"""Notices of a plan that are about the fleet as it is now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +39,28 @@ class StatusResult:
 
 
 async def status(
-    inventory: Path, ports: Ports, *, now: datetime, select: tuple[str, ...] = (), parallel: int = PARALLEL
+    inventory: Path,
+    ports: Ports,
+    *,
+    now: datetime,
+    select: tuple[str, ...] = (),
+    parallel: int = PARALLEL,
+    state_dir: Path | None = None,
 ) -> StatusResult:
-    """Read every slot of the services that the inventory names. Same arguments and errors as ``plan``."""
+    """Read every slot of the services that the inventory names, and compare. Same arguments and errors as ``plan``.
+
+    What runs left is not needed: where it cannot be read, that is said.
+    """
     chosen = choose(inventory, now=now, select=select)
-    sighted = await look(chosen, chosen.desired, ports, parallel=parallel)
-    return StatusResult(status=fleet_status(chosen, sighted.observed, now), failures=sighted.failures)
+    recalled, fault = recall_if_readable(chosen, state_dir)
+    found = await planned(replace(chosen, fleet=chosen.desired), ports, recalled, now=now, parallel=parallel)
+    proofs = Proofs(fault=fault) if fault else proofs_of(state_dir_of(chosen, state_dir), found.plan.fleet)
+    drift = traced(drift_report(chosen, found.plan), chosen.desired, found.observed, proofs)
+    seen = fleet_status(chosen, found.observed, now)
+    notices = tuple(each for each in found.plan.notices if each.reason in TOLD)
+    return StatusResult(
+        status=replace(seen, findings=drift.findings, notices=notices, journal=fault), failures=found.failures
+    )
 
 
 def fleet_status(chosen: Chosen, observed: Mapping[str, ObservedServer], now: datetime) -> FleetStatus:
@@ -93,9 +114,19 @@ def server_status(
 
 def _database(wanted: WantedDatabase, server: str, observed: ObservedServer, judge: Judge) -> DatabaseStatus:
     state = observed.database
-    files = tuple(_database_files(state.value.files, observed, judge)) if isinstance(state, Known) else ()
+    found = _database_files(state.value.files, observed, judge) if isinstance(state, Known) else ()
+    files = tuple(replace(file, named=_named(wanted, server, file)) for file in found)
     role: Literal["node", "client"] = "node" if server in wanted.nodes else "client"
     return DatabaseStatus(database=wanted.name, wanted=role, state=state, files=files)
+
+
+def _named(wanted: WantedDatabase, server: str, file: DatabaseFile) -> str | None:
+    """Return the inventory's name of the certificate that a member is to use."""
+    if wanted.minting is not None:
+        names = {"server": wanted.minting.server_certificate, "client": wanted.minting.client_certificate}
+        return names.get(file.use)
+    material = {"server": wanted.server, "client": wanted.client}.get(file.use, {}).get(server)
+    return None if material is None else material.certificate
 
 
 def _database_files(files: DatabaseFiles, observed: ObservedServer, judge: Judge) -> Iterator[DatabaseFile]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from cmscert.reports.html.fleet import Lead
 
 
-def look(output: Output, inventory: Path, parallel: int) -> OverviewResult:
-    """Read a fleet as the options say. Errors: as ``cmscert.app.overview.overview``."""
+def look(output: Output, inventory: Path, parallel: int, *, lenient: bool = False) -> OverviewResult:
+    """Read a fleet as the options say. Arguments and errors: as ``cmscert.app.overview.overview``."""
     import asyncio
 
     from cmscert.app.clock import utc_now
@@ -29,6 +29,7 @@ def look(output: Output, inventory: Path, parallel: int) -> OverviewResult:
             select=output.select,
             parallel=parallel,
             state_dir=output.state_dir,
+            lenient=lenient,
         )
     )
 

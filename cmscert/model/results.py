@@ -73,7 +73,8 @@ class SlotStatus:
 class DatabaseFile:
     """A certificate that a database works on, by the name on its screen, with the key bound beside it.
 
-    ``due_at``: when it is to be renewed; None for the CA, and where it was not read.
+    ``due_at``: when it is to be renewed; None for the CA, and where it was not read. ``named``: the certificate of the
+    inventory that belongs there; None for the CA.
     """
 
     use: Literal["server", "client", "ca"]
@@ -81,6 +82,7 @@ class DatabaseFile:
     key: str | None
     on_disk: Reading[tuple[Certificate, ...]]
     due_at: datetime | None = None
+    named: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +125,20 @@ class ServerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetStatus:
-    """Every certificate of the fleet at one moment."""
+    """Every certificate of the fleet at one moment.
+
+    ``findings``: what is not as wanted. ``notices``: who else is at work, and what runs left. ``journal``: why the
+    journal of this machine could not be read; None where it could.
+    """
 
     made_at: datetime
     fleet: str
     inventory_sha256: str
     select: tuple[str, ...] = ()
     servers: tuple[ServerStatus, ...] = ()
+    findings: tuple[Drift, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    journal: str | None = None
 
     @property
     def unread(self) -> tuple[tuple[str, str], ...]:

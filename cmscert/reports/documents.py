@@ -182,6 +182,9 @@ def status_document(status: FleetStatus) -> Document:
             "complete": not status.unread,
             "unread": unread_rows(status.unread),
             "servers": [_server(server, status.made_at) for server in status.servers],
+            "findings": [finding_row(drift) for drift in status.findings],
+            "notices": [asdict(notice) for notice in status.notices],
+            "journal": status.journal,
         }
     )
 

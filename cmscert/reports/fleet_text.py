@@ -9,12 +9,13 @@ from rich.text import Text
 
 from cmscert.model.database import DatabaseState
 from cmscert.model.observed import Binding
+from cmscert.model.plan import Drift
 from cmscert.model.readings import Absent, Known, Reading, Unread
 from cmscert.model.results import DatabaseStatus, DriftReport, FleetStatus, ServerStatus, SlotStatus
 from cmscert.pki.certificate import Certificate
 from cmscert.reports.paper import draw, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, day, left, listed, moment, reading_word
-from cmscert.reports.plan_text import drift_part, notices_part, unread_part
+from cmscert.reports.plan_text import difference, drift_part, notices_part, unread_part
 from cmscert.reports.reasons import untold
 
 if TYPE_CHECKING:
@@ -56,14 +57,19 @@ def status_text(status: FleetStatus, *, width: int = 80, colour: bool = False) -
     ]
     if status.select:
         parts.append(words(f"Only {', '.join(status.select)}", "warning"))
+    if status.journal is not None:
+        parts.append(words(f"The journal could not be read, so this is without it: {status.journal}", "warning"))
     parts.extend(unread_part(status.unread))
     for server in status.servers:
         if server.unread is None:
-            parts.extend(_server(server, status.made_at))
+            found = tuple(drift for drift in status.findings if drift.server == server.server)
+            parts.extend(_server(server, found, status.made_at))
+    parts.extend(words(line, "warning") for line in untold(status.findings))
+    parts.extend(notices_part(status.notices))
     return draw(*parts, width=width, colour=colour)
 
 
-def _server(server: ServerStatus, now: datetime) -> list[RenderableType]:
+def _server(server: ServerStatus, found: tuple[Drift, ...], now: datetime) -> list[RenderableType]:
     facts = []
     if isinstance(server.release, Known):
         facts.append(f"release {server.release.value}")
@@ -74,12 +80,17 @@ def _server(server: ServerStatus, now: datetime) -> list[RenderableType]:
     parts: list[RenderableType] = [
         Text("\n").append_text(phrase((server.server, "server"), ("".join(f" · {fact}" for fact in facts), "quiet")))
     ]
-    for slot in server.slots:
-        parts.append(indented(words(slot.slot, "slot"), 2))
-        parts.append(labelled(_slot(slot, now), indent=4, label=8))
+    places: dict[str | None, list[tuple[Text, Text]]] = {None: []}
+    places |= {slot.slot: _slot(slot, now) for slot in server.slots}
     if server.database is not None:
-        parts.append(indented(words(f"database/{server.database.database}", "slot"), 2))
-        parts.append(labelled(_database(server.database, now), indent=4, label=8))
+        places[f"database/{server.database.database}"] = _database(server.database, now)
+    for drift in found:
+        places.setdefault(drift.slot, []).append((words("differs", "quiet"), difference(drift)))
+    for place, rows in places.items():
+        if place is not None:
+            parts.append(indented(words(place, "slot"), 2))
+        if rows:
+            parts.append(labelled(rows, indent=2 if place is None else 4, label=8))
     return parts
 
 

@@ -17,6 +17,7 @@ MOST_OF_UNREAD = 8_000
 MOST_OF_IGNORED = 8_000
 MOST_OF_NOTICES = 6_000
 MOST_OF_UNTOLD = 2_000
+MOST_OF_DIFFERENT = 12_000
 MOST_OF_SERVERS = 10_000
 SOON_DAYS = 30
 
@@ -96,15 +97,43 @@ def status_markdown(status: FleetStatus) -> str:
     page.add(f"## Status of {code(status.fleet)}: {_status_verdict(status, [end for end, _ in held])}")
     looked = f"{counted(len(held), 'certificate')} and trust lists on {counted(len(status.servers), 'server')}"
     _about(page, status.made_at, looked, status.select)
+    if status.journal is not None:
+        page.add(f"The journal could not be read, so this is without it: {code(status.journal)}")
     _unread(page, status.unread)
     columns = ("Until", "Left", "Server", "Slot", "Certificate", "Issuer", "Served", "Renew from")
-    page.table(columns, [row for _, row in held], noun="certificate", room=page.room - MOST_OF_SERVERS)
+    page.table(columns, [row for _, row in held], noun="certificate", room=page.room - MOST_OF_SERVERS - _kept(status))
+    _differing(page, status)
     servers = [_server(server) for server in status.servers if server.unread is None]
     if servers:
         page.add("### Servers")
         facts = ("Server", "Release", "Clock", "Password expires", "Database")
         page.table(facts, servers, noun="server", room=MOST_OF_SERVERS, shown=0)
+    _notices(page, status.notices)
     return str(page)
+
+
+def _kept(status: FleetStatus) -> int:
+    found = (MOST_OF_DIFFERENT + MOST_OF_UNTOLD) * bool(status.findings)
+    return found + MOST_OF_NOTICES * bool(status.notices)
+
+
+def _differing(page: Page, status: FleetStatus) -> None:
+    if not status.findings:
+        return
+    page.add(f"### What differs: {len(status.findings)}")
+    columns = ("Server", "Slot", "Reason", "Origin", "Left alone", "Until")
+    rows = [
+        (
+            *_where(drift),
+            _origin(drift),
+            "" if drift.ignored is None else code(drift.ignored),
+            drift.ignored_until or "",
+        )
+        for drift in status.findings
+    ]
+    page.table(columns, rows, noun="difference", room=MOST_OF_DIFFERENT, shown=0)
+    for line in untold(status.findings):
+        page.add(code(line))
 
 
 def _status_verdict(status: FleetStatus, ends: list[datetime]) -> str:

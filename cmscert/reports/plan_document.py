@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from cmscert.mmp.typed import typed
+from cmscert.mmp.typed import shown
 from cmscert.model.plan import Drift, Plan, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.plain import stamp
@@ -58,13 +58,13 @@ def drift_row(drift: Drift) -> Document:
 def _step(step: Step, plan: Plan, table: ServiceTable) -> Document:
     undo = None
     if step.undo is not None:
-        undo = {"commands": list(typed(step.undo, step.server, plan, table)), "action": asdict(step.undo)}
+        undo = {"commands": list(shown(step.undo, step.server, plan, table)), "action": asdict(step.undo)}
     return {
         "id": step.id,
         "server": step.server,
         "slot": step.slot,
         "kind": step.action.kind,
-        "commands": list(typed(step.action, step.server, plan, table)),
+        "commands": list(shown(step.action, step.server, plan, table)),
         "because": list(step.because),
         "after": list(step.after),
         "impact": None if step.impact is None else asdict(step.impact),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cmscert.mmp.typed import typed
+from cmscert.mmp.typed import shown
 from cmscert.model.plan import FLEET, Drift, Gate, Notice, Plan, Refusal, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.markdown_page import OPEN_ROWS, Page, code, ignore_ended
@@ -141,7 +141,7 @@ def _row(step: Step, plan: Plan, table: ServiceTable, gates: frozenset[str]) -> 
         code(step.id),
         server,
         "<br>".join(map(code, what(step.action))),
-        "<br>".join(map(code, typed(step.action, step.server, plan, table))),
+        "<br>".join(map(code, shown(step.action, step.server, plan, table))),
         after,
     )
 

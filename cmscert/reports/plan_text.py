@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from cmscert.mmp.typed import typed
+from cmscert.mmp.typed import shown
 from cmscert.model.plan import FLEET, Drift, Gate, Notice, Plan, Refusal, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
@@ -103,7 +103,8 @@ def drift_part(drift: tuple[Drift, ...], releases: object = None) -> list[Render
     return parts
 
 
-def _difference(drift: Drift) -> list[RenderableType]:
+def difference(drift: Drift) -> Text:
+    """Name a difference, and what there is to say of it."""
     remarks: list[str] = []
     if drift.severity != "error":
         remarks.append(drift.severity)
@@ -117,12 +118,15 @@ def _difference(drift: Drift) -> list[RenderableType]:
     if drift.ignore_ended is not None:
         remarks.append(f"no longer left alone: {drift.ignore_ended}")
     style = "quiet" if drift.ignored is not None else drift.severity
-    reason = phrase((drift.reason, style), (f" ({', '.join(remarks)})" if remarks else "", "quiet"))
+    return phrase((drift.reason, style), (f" ({', '.join(remarks)})" if remarks else "", "quiet"))
+
+
+def _difference(drift: Drift) -> list[RenderableType]:
     rows = [
         (words("wanted", "quiet"), words(drift.wanted, "wanted")),
         (words("found", "quiet"), words(drift.found, "found")),
     ]
-    return [indented(reason, 4), labelled(rows, indent=6)]
+    return [indented(difference(drift), 4), labelled(rows, indent=6)]
 
 
 def _steps(plan: Plan, table: ServiceTable, *, verbose: bool) -> list[RenderableType]:
@@ -154,9 +158,9 @@ def _told(step: Step, gates: dict[str, Step], plan: Plan, table: ServiceTable, *
     if after:
         told.append(words(after, "quiet"))
     if verbose:
-        told.extend(words(f"$ {line}", "command") for line in typed(step.action, step.server, plan, table))
+        told.extend(words(f"$ {line}", "command") for line in shown(step.action, step.server, plan, table))
     if verbose and step.undo is not None:
-        told.extend(words(f"way back $ {line}", "quiet") for line in typed(step.undo, step.server, plan, table))
+        told.extend(words(f"way back $ {line}", "quiet") for line in shown(step.undo, step.server, plan, table))
     return Text("\n").join(told)
 
 

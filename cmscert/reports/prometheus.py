@@ -195,7 +195,7 @@ def _database(server: str, database: DatabaseStatus, leaf: _Family, due: _Family
         if held and file.use == "ca":
             trust.add(_end(held), server, slot)
         elif held:
-            labels = _names(server, slot, "", held, "disk")
+            labels = _names(server, slot, file.named or "", held, "disk")
             leaf.add(held[0].not_after.timestamp(), *labels)
             if file.due_at is not None:
                 due.add(file.due_at.timestamp(), *labels)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
 from cmscert.mmp.lines import lines
-from cmscert.mmp.typed import row_of
+from cmscert.mmp.typed import row_of, shown
 from cmscert.model.plan import FLEET, Action, Gate, Plan, PutFile, Rebind, RestoreFile, Step
 from cmscert.model.services import ServiceTable
 from cmscert.reports.expecting import expected
@@ -38,7 +38,6 @@ def runbook(plan: Plan, table: ServiceTable, *, material: Material | None = None
     """Write a plan down for somebody who types it.
 
     ``material``: by content of the plan (``sha256:…``, ``spki:…``), what it is made of on this machine.
-    Raises ValueError when a step of the plan cannot be typed.
     """
     parts = [*_header(plan), *_stops(plan)]
     if any(not isinstance(step.action, Gate) for step in plan.steps):
@@ -175,12 +174,19 @@ def _material(action: PutFile, material: Material) -> Iterator[str]:
 
 def _typed(label: str, action: Action, server: str, plan: Plan, table: ServiceTable) -> Iterator[str]:
     """Show what is typed, each line whole or told to be one line; a transfer tells what is done on which side."""
-    for number, line in enumerate(lines(action, row_of(action, server, plan, table))):
-        shown = wrap(safe(line.text), WIDTH - 16, break_on_hyphens=False, break_long_words=False) or [""]
-        yield from _lead(label if not number else "", f"$ {shown[0]}")
-        for rest in shown[1:]:
+    row = row_of(action, server, plan, table)
+    try:
+        every = lines(action, row)
+    except ValueError:
+        for text in shown(action, server, plan, table):
+            yield from _told(label, text)
+        return
+    for number, line in enumerate(every):
+        whole = wrap(safe(line.text), WIDTH - 16, break_on_hyphens=False, break_long_words=False) or [""]
+        yield from _lead(label if not number else "", f"$ {whole[0]}")
+        for rest in whole[1:]:
             yield from _lead("", f"  {rest}")
-        if len(shown) > 1:
+        if len(whole) > 1:
             yield from _lead("", "  (all of it in one line)")
         if line.command is not None and line.command.confirms:
             yield from _lead("", "  (if it asks: answer with a capital Y)")

@@ -242,6 +242,9 @@ STATUS = record(
             database=either(DATABASE),
         )
     ),
+    findings=several(FINDING),
+    notices=NOTICES,
+    journal=MAYBE,
 )
 HOLDER = {"fleet": TEXT, "owner": MAYBE, "machine": MAYBE, "run": MAYBE, "command": MAYBE, "since": either(MOMENT)}
 NODE_LOCK = record(

@@ -200,7 +200,9 @@ def _database() -> DatabaseStatus:
         wanted="node",
         state=Known(DatabaseState(status="Enabled")),
         files=(
-            DatabaseFile(use="server", certificate="s.crt", key="s.key", on_disk=Known((server,)), due_at=MOMENT),
+            DatabaseFile(
+                use="server", certificate="s.crt", key="s.key", on_disk=Known((server,)), due_at=MOMENT, named="db"
+            ),
             DatabaseFile(use="client", certificate="old.crt", key="old.key", on_disk=Known((server,))),
             DatabaseFile(use="client", certificate="c.crt", key="c.key", on_disk=Unread("no answer")),
             DatabaseFile(use="ca", certificate="ca.crt", key=None, on_disk=Known((authority,))),

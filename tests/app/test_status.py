@@ -11,7 +11,7 @@ from cmscert.app.inventory import narrow
 from cmscert.app.status import Judge, server_status
 from cmscert.errors import InputError
 from cmscert.model.database import DatabaseFiles, DatabaseState
-from cmscert.model.desired import Bundle, Due, Material, WantedDatabase, WantedServer, WantedTrust
+from cmscert.model.desired import Bundle, Due, Material, Minting, WantedDatabase, WantedServer, WantedTrust
 from cmscert.model.observed import Binding, ObservedServer, ServiceState, StoredFile
 from cmscert.model.readings import ABSENT, Known, Unread
 from cmscert.pki.certificate import Certificate
@@ -109,6 +109,13 @@ def test_a_member_of_a_database() -> None:
     ]
     assert (node.wanted, client.wanted, client.state, client.files) == ("node", "client", ABSENT, ())
     assert server_status(replace(trust(), name="core3"), observed, (database,)).database is None
+    assert [file.named for file in node.files] == ["db", None]
+    minting = Minting(
+        server="core1", ca="ca", ca_common_name="ca", server_certificate="dbs", server_common_name="core1.example.com"
+    )
+    minted = server_status(trust(), observed, (replace(database, minting=minting),)).database
+    assert minted is not None
+    assert [file.named for file in minted.files] == ["dbs", None]
 
 
 def test_unreached_server_says_why() -> None:

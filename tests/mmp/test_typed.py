@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from cmscert.mmp.services import SERVICES
-from cmscert.mmp.typed import row_of, typed
-from cmscert.model.plan import Plan, PutFile, Restart
+from cmscert.mmp.typed import row_of, shown, typed
+from cmscert.model.observed import Binding
+from cmscert.model.plan import Plan, PutFile, Rebind, RemoveFiles, Restart
 
 PLAN = Plan(
     made_at=datetime(2026, 11, 23, tzinfo=UTC),
@@ -33,3 +34,15 @@ def test_a_restart_is_typed_by_the_release_of_its_server() -> None:
     for server in ("new", "elsewhere"):
         with pytest.raises(ValueError, match="row of service webbridge"):
             typed(Restart(service="webbridge"), server, PLAN, SERVICES)
+
+
+def test_what_nobody_can_type_is_shown_all_the_same() -> None:
+    """A page names what cannot be typed; what can be is shown as it is typed."""
+    action = Rebind(service="webadmin", bindings=(Binding(slot="webadmin", key="a.key", certificate="a\n.crt"),))
+    [told] = shown(action, "new", PLAN, SERVICES)
+    [long] = shown(RemoveFiles(files=("x\x1b",)), "new", PLAN, SERVICES)
+
+    assert told.startswith("(cannot be typed: ")
+    assert told.endswith(": a.key, a\n.crt)")
+    assert long.startswith("(cannot be typed: ")
+    assert shown(PUT, "elsewhere", PLAN, SERVICES) == typed(PUT, "elsewhere", PLAN, SERVICES)

@@ -57,7 +57,7 @@ def test_leaf_and_chain_end_apart() -> None:
 def test_trust_and_databases_are_watched_too() -> None:
     """A trust list ends with its first certificate; the files of a database count as slots."""
     trust = value(WHOLE, "trust_not_after_seconds", slot="webbridge3/trust-c2w")
-    leaf = value(WHOLE, "certificate_not_after_seconds", slot="database/main/server")
+    leaf = value(WHOLE, "certificate_not_after_seconds", slot="database/main/server", certificate="db")
 
     assert trust == (MOMENT + timedelta(days=90, hours=1)).timestamp()
     assert leaf == (MOMENT + timedelta(days=70, hours=1)).timestamp()

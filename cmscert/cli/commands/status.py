@@ -33,7 +33,9 @@ def command(output: Output, inventory: Path, parallel: int, *, store: bool) -> i
     from cmscert.app.status import status
 
     ports = live_ports(output.note())
-    made = asyncio.run(status(inventory, ports, now=utc_now(), select=output.select, parallel=parallel))
+    made = asyncio.run(
+        status(inventory, ports, now=utc_now(), select=output.select, parallel=parallel, state_dir=output.state_dir)
+    )
     _write(output, inventory, made.status)
     output.failures(made.failures)
     return NODE if made.status.unread else DONE
@@ -42,7 +44,7 @@ def command(output: Output, inventory: Path, parallel: int, *, store: bool) -> i
 def _page(output: Output, inventory: Path, parallel: int) -> int:
     from cmscert.cli.overview import look, page
 
-    made = look(output, inventory, parallel)
+    made = look(output, inventory, parallel, lenient=True)
     output.result(page(made.overview, "status"))
     output.failures(made.failures)
     return NODE if made.overview.status.unread else DONE
@@ -59,15 +61,21 @@ def _write(output: Output, inventory: Path, status: FleetStatus) -> None:
 
             output.result(status_markdown(status))
         case "prometheus":
-            from cmscert.app.last_run import last_run
-            from cmscert.reports.prometheus import metrics
-
-            last = last_run(inventory, status.fleet, state_dir=output.state_dir)
-            output.result(metrics(status, last_run=last))
+            output.result(_metrics(output, inventory, status))
         case _:
             from cmscert.reports.fleet_text import status_text
 
             output.result(status_text(status, width=output.result_width, colour=output.result_colour))
+
+
+def _metrics(output: Output, inventory: Path, status: FleetStatus) -> str:
+    from cmscert.app.last_run import last_run
+    from cmscert.reports.prometheus import metrics
+
+    if status.journal is not None:
+        output.say(f"the last run is left out, as the journal could not be read: {status.journal}")
+        return metrics(status)
+    return metrics(status, last_run=last_run(inventory, status.fleet, state_dir=output.state_dir))
 
 
 def _store(output: Output, inventory: Path) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from cmscert.mmp.typed import typed
+from cmscert.mmp.typed import shown
 from cmscert.model.overview import Overview
 from cmscert.model.plan import FLEET, Drift, Plan, Step
 from cmscert.model.services import ServiceTable
@@ -185,8 +185,8 @@ def _phases(plan: Plan, table: ServiceTable) -> list[tuple[str, list[StepView]]]
                 StepView(
                     step=step,
                     what=what(step.action),
-                    commands=typed(step.action, step.server, plan, table),
-                    undo=() if step.undo is None else typed(step.undo, step.server, plan, table),
+                    commands=shown(step.action, step.server, plan, table),
+                    undo=() if step.undo is None else shown(step.undo, step.server, plan, table),
                     after=tuple(name for name in step.after if name not in gates),
                 )
                 for step in steps
