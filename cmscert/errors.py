@@ -175,7 +175,8 @@ class SecretError(CmscertError):
 class IssuerError(CmscertError):
     """An issuer did not answer, refused, or delivered what cannot be used; other certificates go on.
 
-    ``certificate``: as people call it (``node for core1``). ``wait``: how long the issuer asks to be left alone.
+    ``certificate``: as people call it (``node for core1``). ``told``: the message without certificate and issuer, for
+    where both are said anyway. ``wait``: how long the issuer asks to be left alone.
     """
 
     reason = "issuer"
@@ -186,6 +187,7 @@ class IssuerError(CmscertError):
         super().__init__(f"{certificate}: issuer {issuer}: {message}", hint=hint)
         self.certificate = certificate
         self.issuer = issuer
+        self.told = message
         self.wait = wait
 
 

@@ -224,10 +224,17 @@ class _Asking:
         return self._row(need, "issued", need.why, chain=stored.chain, notes=notes)
 
     def _failed(self, need: Need, error: CmscertError) -> RenewRow:
-        message = "; ".join(map(str, error.faults)) if isinstance(error, InputError) else error.message
-        wait = error.wait if isinstance(error, IssuerError) else None
-        self.store.fail(*need.use, message, issuer=need.outline.issuer or "", at=self.now, wait=wait)
-        self.ports.note("not issued", certificate=need.use[0], server=need.use[1] or "", why=message)
+        issuer, wait = need.outline.issuer or "", None
+        match error:
+            case IssuerError():
+                message, wait = error.told, error.wait
+            case InputError():
+                message = "; ".join(map(str, error.faults))
+            case _:
+                message = error.message
+        self.store.fail(*need.use, message, issuer=issuer, at=self.now, wait=wait)
+        facts = {"certificate": need.use[0], "server": need.use[1] or "", "issuer": issuer}
+        self.ports.note("not issued", **facts, why=message)
         return self._row(need, "failed", message, notes=(error.hint,) if error.hint else ())
 
     def _row(

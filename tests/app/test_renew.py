@@ -504,7 +504,11 @@ async def test_what_cannot_be_used_is_not_kept(scene: MakeScene) -> None:
     report = await stage.renew()
 
     assert states(report)["shared"] == "failed"
-    assert "core1.example.com" in str(rows(report)["shared"].why)
+    assert rows(report)["shared"].why == (
+        "the certificate delivered cannot be used: "
+        "the certificate cms.example.com: it does not cover core1.example.com, core2.example.com"
+    )
+    assert "issuer people failed once: the certificate delivered" in str(supplies_of(stage.folder.outline()).waiting)
     stage.sign()
     assert states(await stage.renew())["shared"] == "issued"
 
