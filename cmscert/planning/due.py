@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from cmscert.model.desired import Due
@@ -17,6 +18,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 def chain_of(leaf: Certificate, pile: Iterable[Certificate]) -> tuple[Certificate, ...]:
     """Return a leaf and its issuers, out of whatever is known: what else lies there does not end with it."""
+    return _chain_of(leaf, tuple(pile))
+
+
+@lru_cache(maxsize=1024)  # the same files lie on many servers
+def _chain_of(leaf: Certificate, pile: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
     return (leaf, *build_chain(leaf, pile))
 
 

@@ -96,7 +96,6 @@ BENCHES = (
                 what="planning, for each of 10,000 servers",
                 reference="for each of 1,000",
                 unit="ms",
-                limit=1.15,
             ),
         ),
         opened=_planning,
