@@ -29,7 +29,7 @@ from cmscert.issue.checking import Accepted, obtain
 from cmscert.issue.device import make_on_node
 from cmscert.issue.directory import DirectoryIssuer
 from cmscert.issue.issuers import Asked, Issuer, Outstanding
-from cmscert.issue.store import Pending, Store
+from cmscert.issue.store import Pending, Store, Stored
 from cmscert.mmp.csr import request_for
 from cmscert.model.desired import WantedServer
 from cmscert.model.results import RenewReport, RenewRow, RenewState
@@ -134,6 +134,16 @@ def _row(
     )
 
 
+def _made_otherwise(need: Need, stored: Stored) -> tuple[str, ...]:
+    """Say when the key that a server made is not of the declared kind: ``pki csr`` lets nobody choose ([UNK] 3.2)."""
+    leaf, wanted = stored.chain[0], need.outline
+    declared = (wanted.key_type or leaf.key_type, wanted.key_bits or leaf.key_bits)
+    if not need.asks_a_server or declared == (leaf.key_type, leaf.key_bits):
+        return ()
+    asked = " ".join(str(part) for part in (wanted.key_type, wanted.key_bits) if part)
+    return (f"{need.use[1]} made an {leaf.key_type} {leaf.key_bits} key, declared is {asked}",)
+
+
 async def _sessions(
     stack: AsyncExitStack, outline: Outline, servers: tuple[str, ...], ports: Ports, parallel: int
 ) -> Sessions:
@@ -220,7 +230,7 @@ class _Asking:
     def _accepted(self, need: Need, answer: Accepted) -> RenewRow:
         stored = self.store.accept(*need.use, answer.chain, issuer=need.outline.issuer or "", at=self.now)
         self.ports.note("issued", certificate=need.use[0], server=need.use[1] or "", issuer=stored.issuer)
-        notes = (*answer.notes, *(finding.message for finding in answer.warnings))
+        notes = (*answer.notes, *(finding.message for finding in answer.warnings), *_made_otherwise(need, stored))
         return self._row(need, "issued", need.why, chain=stored.chain, notes=notes)
 
     def _failed(self, need: Need, error: CmscertError) -> RenewRow:

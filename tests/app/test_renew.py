@@ -347,6 +347,23 @@ async def test_a_key_made_on_the_server_stays_there(scene: MakeScene) -> None:
     assert all(part in typed for part in ("Example Ltd", "C:GB", "subjectAltName:core1.example.com"))
 
 
+@pytest.mark.parametrize(
+    ("declared", "notes"),
+    [
+        ("type: rsa, bits: 2048", ()),
+        ("bits: 4096", ("core1 made an rsa 2048 key, declared is 4096",)),
+        ("type: ec", ("core1 made an rsa 2048 key, declared is ec",)),
+    ],
+)
+async def test_a_server_makes_the_key_that_it_makes(scene: MakeScene, declared: str, notes: tuple[str, ...]) -> None:
+    """Nobody can choose the kind of key that a server makes; that it is another one than declared is said."""
+    stage = scene(DEVICE.replace("made: device", f"made: device, {declared}"))
+    report = await stage.renew(select=("certificate=node", "server=core1"))
+
+    assert states(report) == {"node/core1": "issued"}
+    assert rows(report)["node/core1"].notes == notes
+
+
 async def test_a_server_that_is_away_holds_nobody_up(scene: MakeScene) -> None:
     """The others get their certificates; the one that is away is told, and heard of because it has none."""
     stage = scene(DEVICE)
