@@ -253,7 +253,7 @@ class DatabaseTurns:
     async def _asked(self, name: str, scribe: Scribe) -> Reading[DatabaseState]:
         """Ask a member, with question and answer in the journal."""
         line, scribe = Line(text=DATABASE_STATUS.typed, command=DATABASE_STATUS), replace(scribe, server=name)
-        scribe.sending(line)
+        await scribe.sending(line)
         try:
             reply = await behind(self._membership.sessions[name]).ask(DATABASE_STATUS)
         except NodeError as error:
@@ -282,7 +282,7 @@ class DatabaseTurns:
         stale = set(backup_files(action.name)).intersection(await self._session.list_files())
         names = iter(backup_files(action.name))
         for line in attempt.lines:
-            scribe.sending(line)
+            await scribe.sending(line)
             attempt.sent += 1
             if line.command is None:
                 began = self._time.clock()

@@ -2,12 +2,14 @@
 
 ``<state dir>/runs/<run id>/``: ``plan.json``; ``observed.json``, what was read before; ``journal.jsonl``. A line of
 the journal is ``{"n": 1, "sum": "…", "event": {…}}``; the first has ``header`` instead of ``event``. ``sum`` is the
-start of a SHA-256 over number and content, so a line that was cut or changed is noticed. Every line is on disk before
-anything else happens, so a crash can only cut the last. Only its owner can read it (0700, 0600).
+start of a SHA-256 over number and content, so a line that was cut or changed is noticed. Lines are written one by one
+and in order, so a process that dies can only cut the last; what must outlast the machine is waited for (``on_disk``),
+by all who wait at that moment at once. Only its owner can read it (0700, 0600).
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import json
@@ -61,12 +63,14 @@ class JournalView:
 
 
 class Journal:
-    """Appends events; each is on disk when ``append`` returns. After one error nothing more can be appended."""
+    """Takes events, each behind the last. After one error nothing more is taken."""
 
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder = folder
         self._descriptor = descriptor
         self._written = 0
+        self._synced = 0
+        self._syncing: asyncio.Task[None] | None = None
         self._broken: str | None = None
 
     @classmethod
@@ -117,6 +121,7 @@ class Journal:
         journal = cls(folder, os.open(draft / JOURNAL_FILE, _NEW, 0o600))
         try:
             journal._write("header", header)
+            journal._sync()
             sync_folder(draft)
             draft.rename(folder)
             sync_folder(folder.parent)
@@ -132,25 +137,73 @@ class Journal:
 
     def append(self, event: Event) -> None:
         """Write one event; it is on disk on return. Raises JournalError."""
+        self.write(event)
+        self._sync()
+
+    def write(self, event: Event) -> None:
+        """Write one event: it outlasts the process now, and the machine after ``on_disk``. Raises JournalError."""
         self._write("event", to_json(event))
 
+    async def on_disk(self) -> None:
+        """Return when everything that was written so far is on disk. Raises JournalError.
+
+        A disk takes milliseconds, which nobody else has to wait for: it is waited for in a thread, and once for all
+        who wait.
+        """
+        wanted = self._written
+        while self._synced < wanted:
+            self._hold_whole()
+            if self._syncing is None:
+                self._syncing = asyncio.ensure_future(self._sync_beside())
+            await asyncio.shield(self._syncing)
+
     def close(self) -> None:
-        """Close the file; nothing can be appended afterwards."""
+        """Close the file; nothing can be taken afterwards."""
         if self._descriptor >= 0:
+            with suppress(JournalError):
+                self._sync()
             os.close(self._descriptor)
             self._descriptor = -1
         self._broken = self._broken or "it is closed"
 
-    def _write(self, part: _Part, values: Mapping[str, object]) -> None:
+    def _hold_whole(self) -> None:
         if self._broken is not None:
             raise JournalError(f"{self.path}: the journal cannot be written: {self._broken}")
+
+    def _write(self, part: _Part, values: Mapping[str, object]) -> None:
+        self._hold_whole()
         line = _line(self._written, part, values)
         try:
             _append(self._descriptor, line)
         except OSError as error:
-            self._broken = error.strerror or str(error)
-            raise _refused(self.path, error) from error
+            raise self._break(error) from error
         self._written += 1
+
+    def _sync(self) -> None:
+        if self._synced == self._written:
+            return
+        self._hold_whole()
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise self._break(error) from error
+        self._synced = self._written
+
+    async def _sync_beside(self) -> None:
+        """Sync in a thread, on a descriptor of its own: the journal may be closed meanwhile."""
+        written = self._written
+        try:
+            await asyncio.to_thread(_sync_and_close, os.dup(self._descriptor))
+        except OSError as error:
+            self._break(error)  # whoever waits sees it
+        else:
+            self._synced = max(self._synced, written)
+        finally:
+            self._syncing = None
+
+    def _break(self, error: OSError) -> JournalError:
+        self._broken = error.strerror or str(error)
+        return _refused(self.path, error)
 
 
 def read_journal(path: Path) -> JournalView:
@@ -236,11 +289,16 @@ def _parse(number: int, line: bytes) -> tuple[_Part, dict[str, object]]:
 
 
 def _append(descriptor: int, line: bytes) -> None:
-    """Write a line in one piece and wait until it is on disk; a full disk may take a part of it first."""
-    written = os.write(descriptor, line)
-    if written != len(line):
+    """Write a line in one piece; a full disk may take a part of it first."""
+    if os.write(descriptor, line) != len(line):
         raise OSError("the disk took only a part of the line")
-    os.fdatasync(descriptor)
+
+
+def _sync_and_close(descriptor: int) -> None:
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _dump(values: Mapping[str, object]) -> bytes:

@@ -47,13 +47,13 @@ async def copy(
     if source is None:
         raise StoreRefused(session.server, f"{action.source} could not be reached, and {action.file} is there")
     get, put = attempt.lines
-    scribe.sending(get)
+    await scribe.sending(get)
     attempt.sent += 1
     content = await behind(source).read_file(action.file)
     if content is None:
         raise StoreRefused(session.server, f"there is no {action.file} on {action.source}")
     scribe.received(get, f"{len(content)} bytes", 0.0)
-    scribe.sending(put)
+    await scribe.sending(put)
     attempt.sent += 1
     attempt.put[action.file] = digest(content)
     await session.put_file(action.file, content)

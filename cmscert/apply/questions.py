@@ -26,7 +26,8 @@ T = TypeVar("T")
 class NotedSession:
     """Hands everything on to a session; every question is written down with its answer, or why there was none.
 
-    ``emit`` returns when the event is on disk, or raises JournalError. ``clock``: aware UTC.
+    ``emit`` raises JournalError when the event cannot be written. ``clock``: aware UTC. Nobody waits for a disk here:
+    a question changes nothing, and is on disk with the next thing that does.
     """
 
     def __init__(self, session: WriteSession, *, emit: Callable[[Event], None], clock: Callable[[], datetime]) -> None:
@@ -101,11 +102,16 @@ def behind(session: WriteSession) -> WriteSession:
     return session.behind if isinstance(session, NotedSession) else session
 
 
+async def at_once() -> None:
+    """Wait for nothing: every event is on disk as soon as it is passed on."""
+
+
 class Written:
     """Passes events on until one cannot be written; from then on nothing is, so nothing is sent either."""
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(self, emit: Callable[[Event], None], on_disk: Callable[[], Awaitable[None]] = at_once) -> None:
         self._emit = emit
+        self._on_disk = on_disk
         self._broken: JournalError | None = None
 
     def __call__(self, event: Event) -> None:
@@ -114,6 +120,16 @@ class Written:
             raise self._broken
         try:
             self._emit(event)
+        except JournalError as error:
+            self._broken = error
+            raise
+
+    async def on_disk(self) -> None:
+        """Return when all events that were passed on so far are on disk. Raises JournalError."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            await self._on_disk()
         except JournalError as error:
             self._broken = error
             raise

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from cmscert.apply.database import Membership, Records
 from cmscert.apply.ending import Result, gist, is_unused, outcome_of, result_of
 from cmscert.apply.hands import by_hand
 from cmscert.apply.progress import Progress, faults_of
-from cmscert.apply.questions import Written, noted
+from cmscert.apply.questions import Written, at_once, noted
 from cmscert.apply.readback import Node, Sleep
 from cmscert.apply.rebuilds import Rebuilds, memberships, unfit
 from cmscert.apply.sending import Material
@@ -44,6 +44,7 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     table: ServiceTable,
     probe: Probe,
     emit: Callable[[Event], None],
+    on_disk: Callable[[], Awaitable[None]] = at_once,
     clock: Callable[[], datetime],
     stop: Stop,
     rollback: bool = True,
@@ -54,13 +55,14 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
     """Apply a plan and prove it, or take back what failed, and say how every step ended.
 
     ``run``: the run's id. ``observed``: what the plan leans on, by server. ``contents``: public bytes by ``sha256:…``;
-    ``keys``: by hash of the public half. ``emit`` returns when the event is on disk, or raises JournalError. ``clock``:
-    aware UTC. ``rollback``: take back the services of a server on which a step fails. ``records``: where backups and
-    the note about the primary go; needed for steps on a database; and the public files that are overwritten.
+    ``keys``: by hash of the public half. ``emit`` raises JournalError when an event cannot be written, ``on_disk``
+    when what was emitted does not get to the disk: that is waited for before anything is sent. ``clock``: aware UTC.
+    ``rollback``: take back the services of a server on which a step fails. ``records``: where backups and the note
+    about the primary go; needed for steps on a database; and the public files that are overwritten.
     Raises InputError before anything is sent when the plan does not fit what is given, and JournalError when the
     journal cannot be written: nothing more is sent then.
     """
-    emit = Written(emit)
+    emit = written = Written(emit, on_disk)
     sessions = noted(sessions, emit=emit, clock=clock)
     means = Means(
         material=Material(contents=contents, keys=keys, save=records.save if records is not None else None),
@@ -68,6 +70,7 @@ async def run_plan(  # noqa: PLR0913 - each is one part of the world that a run 
         emit=emit,
         clock=clock,
         sleep=sleep,
+        on_disk=written.on_disk,
     )
     faults = faults_of(plan.steps, sessions.keys() & observed.keys() & {server.name for server in desired.servers})
     if faults:
@@ -144,6 +147,7 @@ class _Run:
         self.stop = stop
         self.rollback = rollback
         self.emit = means.emit
+        self.on_disk = means.on_disk
         self.clock = means.clock
         self.failed_first: str | None = None
         self.fatal = False
@@ -159,7 +163,9 @@ class _Run:
         except asyncio.CancelledError:
             self._end()
             raise
-        return self._end()
+        result = self._end()
+        await self.on_disk()
+        return result
 
     async def _work(self) -> None:
         """Keep every server busy with one step at a time until nothing can start any more."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
-from cmscert.apply.questions import behind
+from cmscert.apply.questions import at_once, behind
 from cmscert.apply.saved import Save
 from cmscert.errors import JournalError, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.lines import Line
@@ -88,16 +88,19 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scribe:
-    """Writes down what one step sends and receives. ``emit`` returns when the event is on disk."""
+    """Writes down what one step sends and receives. ``on_disk`` returns when all that was emitted is on disk."""
 
     step: str
     server: str
     emit: Callable[[Event], None]
     clock: Callable[[], datetime]
+    on_disk: Callable[[], Awaitable[None]] = at_once
 
-    def sending(self, line: Line) -> None:
-        """Note the intention."""
-        self.emit(CommandSent(at=self.clock(), step=self.step, server=self.server, typed=line.text))
+    async def sending(self, *lines: Line) -> None:
+        """Note the intention to send lines, and what happened before it; all that is on disk on return."""
+        for line in lines:
+            self.emit(CommandSent(at=self.clock(), step=self.step, server=self.server, typed=line.text))
+        await self.on_disk()
 
     def received(self, line: Line, shown: str, seconds: float) -> None:
         """Note the answer."""
@@ -121,7 +124,7 @@ async def send(session: WriteSession, action: Action, attempt: Attempt, *, mater
         if beside:
             await _told_together(session, action, (line, *beside), attempt, scribe)
             continue
-        scribe.sending(line)
+        await scribe.sending(line)
         attempt.sent += 1
         if line.command is not None:
             reply = await _told(session, line.command)
@@ -146,9 +149,8 @@ async def _told_together(
     session: WriteSession, action: Action, lines: tuple[Line, ...], attempt: Attempt, scribe: Scribe
 ) -> None:
     """Send commands at once, as a service is down meanwhile; every answer is waited for and written down."""
-    for line in lines:
-        scribe.sending(line)
-        attempt.sent += 1
+    await scribe.sending(*lines)
+    attempt.sent += len(lines)
     commands = (line.command for line in lines if line.command is not None)
     replies = await asyncio.gather(*(_told(session, command) for command in commands), return_exceptions=True)
     for line, reply in zip(lines, replies, strict=True):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cmscert.apply.database import Clockwork, DatabaseTurns, Membership
+from cmscert.apply.questions import at_once
 from cmscert.apply.readback import LONGEST_WAIT, Kept, Must, Node, Shortfall, Sleep, after, look, until_right
 from cmscert.apply.sending import Attempt, Material, Scribe, send
 from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedAnswer
@@ -46,13 +47,18 @@ WAYS_BACK = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What all servers share. ``emit`` returns when the event is on disk."""
+    """What all servers share. ``on_disk`` returns when all that was emitted is on disk."""
 
     material: Material
     predict: Predict
     emit: Callable[[Event], None]
     clock: Callable[[], datetime]
     sleep: Sleep
+    on_disk: Callable[[], Awaitable[None]] = at_once
+
+    def scribe(self, step: Step) -> Scribe:
+        """Return who writes down what a step sends."""
+        return Scribe(step=step.id, server=step.server, emit=self.emit, clock=self.clock, on_disk=self.on_disk)
 
 
 class ServerTurns:
@@ -122,7 +128,7 @@ class ServerTurns:
         assert self._database is not None  # noqa: S101 - checked on paper before the run
         predicted = self._means.predict(before, step, self._means.material.contents)
         attempt = self._attempts[step.id] = Attempt(lines=self.lines(step.action))
-        scribe = Scribe(step=step.id, server=self.server, emit=self._means.emit, clock=self._means.clock)
+        scribe = self._means.scribe(step)
         await self._database.forward(step, attempt, scribe, planned=_database(before), after=_database(predicted))
         self._state = predicted
         return "; ".join(dict.fromkeys(attempt.notes)) or None
@@ -166,7 +172,7 @@ class ServerTurns:
     async def _carry_out(self, step: Step, action: Action, must: Must, limit: float | None = None) -> Attempt:
         begun = self._means.clock()
         attempt = self._attempts[step.id] = Attempt(lines=self.lines(action))
-        scribe = Scribe(step=step.id, server=self.server, emit=self._means.emit, clock=self._means.clock)
+        scribe = self._means.scribe(step)
         lost: NodeError | None = None
         try:
             await send(self.node.session, action, attempt, material=self._means.material, scribe=scribe)

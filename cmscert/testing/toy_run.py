@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from cmscert.apply.database import Records
+from cmscert.apply.questions import at_once
 from cmscert.apply.run import run_plan
 from cmscert.apply.stop import Stop
 from cmscert.mmp.services import SERVICES
@@ -52,6 +53,7 @@ class ToyRun:
     events: list[Event] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
     emit: Callable[[Event], None] | None = None
+    on_disk: Callable[[], Awaitable[None]] = at_once
     rollback: bool = True
     records: Records | None = None
     waited: float = 0.0
@@ -180,6 +182,7 @@ class ToyRun:
             table=SERVICES,
             probe=self.probe,
             emit=self.emit or self.events.append,
+            on_disk=self.on_disk,
             clock=self.clock,
             stop=self.stop,
             rollback=self.rollback,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -85,6 +86,66 @@ def test_every_line_is_on_disk_when_append_returns(tmp_path: Path, monkeypatch: 
     journal.append(EVENTS[0])
     assert calls == ["write", "sync"]
     journal.close()
+
+
+def test_what_waits_for_the_disk_waits_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are written at once; ten who want theirs on disk meanwhile share two syncs at most."""
+    syncs: list[int] = []
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: (syncs.append(descriptor), sync(descriptor))[1])
+    journal = Journal.create(tmp_path, "r", {}, {})
+    syncs.clear()
+
+    async def one() -> None:
+        journal.write(EVENTS[0])
+        await asyncio.sleep(0)
+        await journal.on_disk()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one() for _ in range(10)))
+        assert 1 <= len(syncs) <= 2
+        await journal.on_disk()
+
+    asyncio.run(all_of_them())
+    assert len(syncs) <= 2, "what is on disk is not waited for again"
+    journal.close()
+    assert len(read_journal(journal.path).events) == 10
+
+
+def test_a_disk_that_fails_is_told_to_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody takes what did not get to the disk for safe, and nothing is written behind it."""
+    journal = Journal.create(tmp_path, "r", {}, {})
+
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def both() -> None:
+        journal.write(EVENTS[0])
+        told = await asyncio.gather(journal.on_disk(), journal.on_disk(), return_exceptions=True)
+        assert all(isinstance(each, JournalError) for each in told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", broken)
+        asyncio.run(both())
+    with pytest.raises(JournalError, match="cannot be written"):
+        journal.write(EVENTS[1])
+    journal.close()
+
+
+def test_a_journal_may_be_closed_while_the_disk_works(tmp_path: Path) -> None:
+    """Who was cut off while waiting leaves the sync behind; closing puts all of it on disk."""
+    journal = Journal.create(tmp_path, "r", {}, {})
+
+    async def cut_off() -> None:
+        journal.write(EVENTS[0])
+        waiting = asyncio.ensure_future(journal.on_disk())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        journal.close()
+
+    asyncio.run(cut_off())
+    assert len(read_journal(journal.path).events) == 1
 
 
 def test_a_run_id_names_one_run(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from cmscert.errors import JournalError, StoreRefused
 from cmscert.mmp.commands import status
 from cmscert.mmp.grammar import command
 from cmscert.mmp.services import SERVICES
-from cmscert.model.commands import Effect
-from cmscert.model.events import Asked, Event
+from cmscert.model.commands import Command, Effect, Reply
+from cmscert.model.events import Asked, CommandSent, Event
 from cmscert.testing.toy_run import ToyRun
 
 NOW = datetime(2026, 11, 23, 20, 30, tzinfo=UTC)
@@ -158,3 +158,46 @@ def test_after_one_error_nothing_is_passed_on() -> None:
         with pytest.raises(JournalError, match="full"):
             written(event)
     assert tried == [event]
+
+
+async def test_nothing_is_sent_before_the_intention_is_on_disk(toy: ToyRun) -> None:
+    """Law 6: whatever is written later than the last sync is an answer, a reading or an end, never something sent."""
+    node = toy.add("core1", "webadmin")
+    on_disk: set[str] = set()
+
+    async def synced() -> None:
+        on_disk.update(event.typed for event in toy.events if isinstance(event, CommandSent))
+
+    late: list[str] = []
+    do, put = node.session.do, node.session.put_file
+
+    async def told(sent: Command) -> Reply:
+        late.extend({sent.typed} - on_disk)
+        return await do(sent)
+
+    async def uploaded(name: str, data: bytes) -> None:
+        late.extend({f"sftp put {name}"} - on_disk)
+        await put(name, data)
+
+    node.session.do, node.session.put_file = told, uploaded  # type: ignore[method-assign]  # looked at on their way
+    toy.on_disk = synced
+    steps = (
+        toy.put("s1", "core1", toy.new.certificate_pem, "new.crt"),
+        toy.bind("s2", "core1", "webadmin", after=("s1",)),
+    )
+    assert (await toy.run(*steps)).result == "applied"
+    assert late == []
+    assert "webadmin enable" in on_disk
+
+
+async def test_a_disk_that_fails_ends_a_run_before_anything_is_sent(toy: ToyRun) -> None:
+    """An intention that does not get to the disk is not carried out."""
+    node = toy.add("core1", "webadmin")
+
+    async def broken() -> None:
+        raise JournalError("the disk is gone")
+
+    toy.on_disk = broken
+    with pytest.raises(JournalError, match="the disk is gone"):
+        await toy.run(toy.bind("s1", "core1", "webadmin"))
+    assert node.carried_out == []
