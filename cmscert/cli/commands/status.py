@@ -10,6 +10,7 @@ import click
 from cmscert.cli.exit_codes import DONE, NODE
 from cmscert.cli.options import INVENTORY, PARALLEL, reading, talks
 from cmscert.cli.output import Output
+from cmscert.cli.watching import EVERY, LEAST, MOST, watching
 
 if TYPE_CHECKING:
     from cmscert.model.results import FleetStatus
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
 @click.command("status", short_help="Show every certificate: bound, on disk, served.")
 @INVENTORY
 @click.option("--store", is_flag=True, help="Show the material store instead; asks no server.")
+@click.option(
+    "--watch",
+    type=click.FloatRange(LEAST, MOST),
+    is_flag=False,
+    flag_value=str(EVERY),
+    metavar="[SECONDS]",
+    help=f"Look again every so many seconds ({EVERY:g}) until Ctrl-C; on a terminal only.",
+)
 @PARALLEL
 @talks(*reading("markdown", "html", "prometheus"))
-def command(output: Output, inventory: Path, parallel: int, *, store: bool) -> int:
+def command(output: Output, inventory: Path, parallel: int, *, store: bool, watch: float | None) -> int:
     """Show every certificate: bound, on disk, served; names, issuer, expiry, EKU; reads only."""
+    if store and watch is not None:
+        raise click.UsageError("--watch does not go with --store")
     if store:
         return _store(output, inventory)
+    if watch is not None:
+        return watching(output, inventory, parallel, watch)
     if output.form == "html":
         return _page(output, inventory, parallel)
     import asyncio
