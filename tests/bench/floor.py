@@ -3,7 +3,8 @@
 ``python -m tests.bench.floor JOBS``: JOBS is a file that says what to ask which server (``tests/bench/nodes.py``). For
 each server one connection, the commands one after another, a channel each, and beside them SFTP: the list of files and
 then all files at once. aes-gcm first, known_hosts and key loaded once, 32 servers connecting at a time. With
-``--side-by-side`` the commands of a server are asked all at once too.
+``--side-by-side`` the commands of a server are asked all at once too. Tells as JSON the memory (KiB) before the first
+connection and at its most, and how many bytes came.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import asyncssh
@@ -68,7 +70,14 @@ async def main(jobs: dict[str, Any], *, at_once: bool) -> int:
     return sum(await asyncio.gather(*(_server(job, options, limit, at_once=at_once) for job in jobs["servers"])))
 
 
+def memory() -> int:
+    """Return the most memory so far, in KiB."""
+    return getrusage(RUSAGE_SELF).ru_maxrss
+
+
 if __name__ == "__main__":
     asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     asked["known_hosts"] = Path(asked["known_hosts"]).read_text(encoding="utf-8")
-    sys.stdout.write(f"{asyncio.run(main(asked, at_once='--side-by-side' in sys.argv))} bytes\n")
+    before = memory()
+    came = asyncio.run(main(asked, at_once="--side-by-side" in sys.argv))
+    sys.stdout.write(json.dumps({"before": before, "most": memory(), "bytes": came}) + "\n")

@@ -3,7 +3,8 @@
 Takes orders on stdin, one JSON object a line, and answers each with a line: ``delay`` (seconds before each answer),
 ``channels`` (most at once on a connection, null for any number), ``forget`` (what was asked so far), ``asked`` (tell
 it), ``wire`` (put a wire of so many seconds a round trip before each node, and write an inventory that leads through
-it; ``dead`` names a node whose wire goes dead at its first command). Ends with its stdin.
+it; ``dead`` names a node whose wire goes dead at its first command), ``gate`` (let no node answer before there is a
+connection to every node, once). Ends with its stdin.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from cmscert.cli.laboratory import Laboratory, prepare
 from cmscert.cli.sketching import rewrite_inventory
 from cmscert.lab import minting
 from cmscert.lab.fleet import LabFleet
+from cmscert.lab.node import LabNode
 from cmscert.lab.sketch import KeyType
 from tests.bench.wire import Wire
 
@@ -58,6 +60,29 @@ class Logins(set[asyncssh.SSHServerConnection]):
         """Count one."""
         self.count += 1
         super().add(connection)
+
+
+class Gate:
+    """Keeps answers back until every node has a connection."""
+
+    def __init__(self, fleet: LabFleet) -> None:
+        self._fleet = fleet
+        self._open = asyncio.Event()
+        self._linger = LabNode.linger
+
+    def close(self) -> None:
+        """Keep answers back, until all are there."""
+        gate, linger = self, self._linger
+        self._open.clear()
+
+        async def wait(node: LabNode, words: list[str]) -> None:
+            if all(each.server is not None and each.server.connections for each in gate._fleet.nodes.values()):
+                gate._open.set()
+                LabNode.linger = linger  # type: ignore[method-assign]
+            await gate._open.wait()
+            await linger(node, words)
+
+        LabNode.linger = wait  # type: ignore[assignment, method-assign]
 
 
 def laboratory(folder: Path) -> Laboratory:
@@ -106,7 +131,7 @@ async def wire(lab: Laboratory, fleet: LabFleet, delay: float, dead: str | None)
     folder = Path(mkdtemp(dir=lab.folder.parent))
     copytree(lab.folder, folder, dirs_exist_ok=True)
     write(lab, fleet, folder, places, "".join(known))
-    return {"inventory": str(folder / lab.inventory.name)}
+    return {"inventory": str(folder / lab.inventory.name), "ports": {name: port for name, (_, port) in places.items()}}
 
 
 def write(
@@ -129,9 +154,12 @@ async def serve(folder: Path) -> None:
         await fleet.settled()
         places = {name: (node.spec.bind, node.ssh_port) for name, node in fleet.nodes.items()}
         write(lab, fleet, lab.folder, places, fleet.known_hosts())
+        gate = Gate(fleet)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             order = json.loads(line)
             told = obey(fleet, order)
+            if order.get("gate"):
+                gate.close()
             if "wire" in order:
                 told = await wire(lab, fleet, order["wire"], order.get("dead"))
             sys.stdout.write(json.dumps(told) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 from tests.bench.fleets import PASSWORD
 from tests.bench.installed import installed
@@ -57,6 +59,11 @@ class Programs:
     def floor(self, jobs: Path, *more: str) -> Run:
         """Run the floor."""
         return run([self.python, FLOOR, jobs, *more])
+
+    def read(self, inventory: Path, *more: str) -> dict[str, Any]:
+        """Read a fleet as ``plan`` does, and return what ``reading_client.py`` tells."""
+        told: dict[str, Any] = json.loads(self.script("reading_client.py", inventory, *more).told)
+        return told
 
     def script(self, name: str, *words: str | Path) -> Run:
         """Run a script of this folder that uses the program's modules."""
