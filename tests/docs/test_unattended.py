@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,29 @@ PAGE = ROOT / "docs" / "how-to" / "unattended.md"
 def examples(language: str) -> list[str]:
     """Return the page's blocks of a language."""
     return [block.body for block in blocks(PAGE) if block.language == language]
+
+
+@pytest.mark.parametrize(
+    ("renewed", "applied", "code", "ran"),
+    [
+        (0, 0, 0, ["renew", "apply"]),
+        (4, 0, 4, ["renew", "apply"]),
+        (10, 0, 10, ["renew", "apply"]),
+        (10, 7, 7, ["renew", "apply"]),
+        (3, 0, 3, ["renew"]),
+        (1, 0, 1, ["renew"]),
+    ],
+)
+def test_one_issuer_holds_nobody_up(tmp_path: Path, renewed: int, applied: int, code: int, ran: list[str]) -> None:
+    """The script applies what others delivered when an issuer fails or waits, and ends with the graver code."""
+    (script,) = (text for text in examples("sh") if text.startswith("# hourly.sh"))
+    stub = f'echo "$1" >> ran\ncase $1 in renew) exit {renewed} ;; apply) exit {applied} ;; esac\n'
+    (tmp_path / "cmscert").write_text(f"#!/bin/sh\n{stub}")
+    (tmp_path / "cmscert").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=path, check=False)
+
+    assert (ended.returncode, (tmp_path / "ran").read_text().split()) == (code, ran)
 
 
 @pytest.mark.judge("systemd")
