@@ -26,6 +26,7 @@ from cmscert.inventory.load import read_bundles
 from cmscert.inventory.outline import CmsCaIssuer, Outline
 from cmscert.inventory.supplies import Use
 from cmscert.issue.checking import Accepted, obtain
+from cmscert.issue.command import CommandIssuer
 from cmscert.issue.device import make_on_node
 from cmscert.issue.directory import DirectoryIssuer
 from cmscert.issue.issuers import Asked, Issuer, Outstanding
@@ -42,7 +43,7 @@ from cmscert.planning.renewal import at_risk
 from cmscert.transport.session import WriteSession
 
 AT_A_TIME = 4
-"""Questions to one issuer at once."""
+"""Questions to one issuer at once; programs are run one after the other, because many (certbot) lock their folder."""
 
 Sessions = Callable[[str], WriteSession]
 
@@ -204,7 +205,7 @@ class _Asking:
             issuer = issuer_of(name, self.outline, self.store, self.sessions)
         except (InputError, SecretError, NodeError) as error:
             return {need.use: self._failed(need, error) for need in needs}
-        limit = asyncio.Semaphore(AT_A_TIME)
+        limit = asyncio.Semaphore(1 if isinstance(issuer, CommandIssuer) else AT_A_TIME)
 
         async def one(need: Need) -> RenewRow:
             async with limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -398,6 +399,16 @@ async def test_what_failed_is_tried_again_later(scene: MakeScene, tmp_path: Path
     (tmp_path / "pki/away.key").rename(tmp_path / "pki/issuing-ca.key")
     assert states(await stage.renew(**only)) == {"node/core1": "issued"}
     assert open_store(stage.folder.outline(), keys=False).failures("node", "core1") is None
+
+
+async def test_programs_do_not_meet(scene: MakeScene) -> None:
+    """A program that allows no second one beside it, such as certbot, is run for one certificate after the other."""
+    issuer = '{type: command, run: [sh, -c, "mkdir busy || exit 9; sleep 0.2; rmdir busy; exit 8"]}'
+    text = re.sub(r"\{type: local_ca.*\}", issuer, BASE)
+    stage = scene(text.replace("    issuer: lab", "    issuer: lab\n    key: {type: ec}"))
+    report = await stage.renew(select=("certificate=node",))
+
+    assert {row.why for row in report.rows} == {"sh ended with code 8 and said nothing"}
 
 
 async def test_an_issuer_that_asks_for_peace_gets_it(scene: MakeScene) -> None:
