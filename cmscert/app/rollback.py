@@ -21,11 +21,11 @@ from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
 from cmscert.app.running import ApplyResult, Running, Talk, World, writer_for
 from cmscert.app.runs import state_dir_for
-from cmscert.app.unfinished import LEAVES, find_unfinished
+from cmscert.app.unfinished import find_unfinished
 from cmscert.apply.before import read_observed
 from cmscert.apply.disk import open_regular
 from cmscert.apply.journal import PLAN_FILE
-from cmscert.apply.runs import RunRecord, find_run, list_runs
+from cmscert.apply.runs import LEAVES, RunRecord, find_run, list_runs
 from cmscert.apply.saved import SAVED, is_public
 from cmscert.apply.stop import Stop
 from cmscert.errors import Fault, InputError

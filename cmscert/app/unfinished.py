@@ -15,15 +15,13 @@ from cmscert.app.holding import live_run
 from cmscert.app.leftovers import Leftovers, Told
 from cmscert.app.plan_file import load_plan
 from cmscert.apply.before import ServerBefore, read_observed
-from cmscert.apply.journal import PLAN_FILE, RUNS
-from cmscert.apply.runs import RunRecord, read_run, run_folders
-from cmscert.apply.settled import ended_well, is_settled, settle
+from cmscert.apply.journal import JOURNAL_FILE, PLAN_FILE, RUNS, peek_journal
+from cmscert.apply.runs import LEAVES, RunRecord, read_run, run_folders
+from cmscert.apply.settled import is_settled, settle
 from cmscert.errors import InputError
 from cmscert.model.desired import Desired, LookedAt, WantedIdentity, WantedServer, WantedSlot
+from cmscert.model.events import RunEnded
 from cmscert.model.unfinished import NOTHING_UNFINISHED, OpenRun, Touched, Unfinished
-
-LEAVES = (None, "neither", "interrupted")
-"""Ends of a run that may leave something; None is no end at all."""
 
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -42,7 +40,7 @@ def find_unfinished(state_dir: Path, fleet: str, *, own: str | None = None) -> U
     Raises InputError when the directory of the runs cannot be read.
     """
     folders = run_folders(state_dir)
-    first = next((at for at, folder in enumerate(folders) if not is_settled(folder) and not ended_well(folder)), None)
+    first = next((at for at, folder in enumerate(folders) if not is_settled(folder) and not _ended_well(folder)), None)
     if first is None:
         return NOTHING_UNFINISHED
     aside = {own, live_run(state_dir, fleet)}
@@ -57,6 +55,12 @@ def find_unfinished(state_dir: Path, fleet: str, *, own: str | None = None) -> U
         saved=left.saved,
         torn=frozenset(left.torn),
     )
+
+
+def _ended_well(folder: Path) -> bool:
+    """Tell from the end of a journal alone whether its run left nothing; False also when that is unclear."""
+    ends = (event for event in peek_journal(folder / JOURNAL_FILE).events if isinstance(event, RunEnded))
+    return any(end.result not in LEAVES for end in ends)
 
 
 def _is_over(record: RunRecord, taken_back: Iterable[str | None]) -> bool:

@@ -7,15 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from cmscert.apply.disk import open_regular, replacing
-from cmscert.apply.journal import JOURNAL_FILE
 from cmscert.errors import JournalError
 
 SETTLED_FILE = "settled.json"
 FORMAT = "cmscert.settled/1"
-_TAIL = 8192
-"""Bytes; the last line of a journal is far shorter, or else is no end."""
-
-_WELL = frozenset({"applied", "rolled-back", "refused"})
+LARGEST = 8192
+"""Bytes; a note has about 150."""
 
 
 def settle(run: Path, *, by: str, at: datetime) -> None:
@@ -48,19 +45,7 @@ def settled_by(run: Path) -> str | None:
         return None
     try:
         with open_regular(run / SETTLED_FILE) as file:
-            by = json.loads(file.read(_TAIL))["by"]
+            by = json.loads(file.read(LARGEST))["by"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
     return by if isinstance(by, str) else ""
-
-
-def ended_well(run: Path) -> bool:
-    """Tell from the last line alone whether a run ended so that it left nothing; False also when that is unclear."""
-    try:
-        with open_regular(run / JOURNAL_FILE) as file:
-            file.seek(max(0, file.seek(0, 2) - _TAIL))
-            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-        event = json.loads(last)["event"]
-        return event["kind"] == "run-ended" and event["result"] in _WELL
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return False

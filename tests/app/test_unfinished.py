@@ -14,7 +14,7 @@ from cmscert.app.unfinished import find_unfinished, looking_at, settle_runs
 from cmscert.apply.before import observed_document
 from cmscert.apply.journal import JOURNAL_FILE, PLAN_FILE, Journal
 from cmscert.apply.lock import Record, locked, write_record
-from cmscert.apply.settled import SETTLED_FILE, ended_well
+from cmscert.apply.settled import SETTLED_FILE
 from cmscert.errors import JournalError
 from cmscert.mmp.services import SERVICES
 from cmscert.model.desired import LookedAt
@@ -355,14 +355,17 @@ def test_unreadable_plan_and_journal_are_told(tmp_path: Path) -> None:
     assert [run.touched for run in found.runs] == [(), (("core1", "webadmin"),)]
 
 
-def test_last_line_alone_tells_a_good_end(tmp_path: Path) -> None:
-    """What is no journal, or has no good end, did not end well."""
-    assert not ended_well(tmp_path)
+def test_a_journal_without_a_good_end_is_read(tmp_path: Path) -> None:
+    """What is no journal, or has no good end, is told as a run that may have left something."""
+    names = []
     for number, text in enumerate((b"", b"[]\n", b'{"event": {"kind": "run-ended"}}\n', b'{"event": 7}\n')):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / JOURNAL_FILE).write_bytes(text)
-        assert not ended_well(folder)
+        name = ran(tmp_path, number, (BIND,), result="applied")
+        journal = tmp_path / "runs" / name / JOURNAL_FILE
+        header, *_ = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(header + text)
+        names.append(name)
+
+    assert [run.id for run in find_unfinished(tmp_path, "toy").runs] == names
 
 
 def test_what_was_touched_is_looked_at(tmp_path: Path) -> None:
