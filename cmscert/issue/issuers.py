@@ -19,14 +19,12 @@ class Profile:
     """What the places of a certificate need of it.
 
     ``ekus``: every extended key usage that one of its slots can make use of; ``needed``: those without which a slot is
-    known not to work, None for all of them. ``common_name_must_be``: ``postgres`` for database
-    clients. ``lifetime``: for issuers that can choose; None leaves it to them.
+    known not to work, None for all of them. ``common_name_must_be``: ``postgres`` for database clients.
     """
 
     ekus: tuple[str, ...] = BOTH_ENDS
     needed: tuple[str, ...] | None = None
     common_name_must_be: str | None = None
-    lifetime: timedelta | None = None
     strict: bool = False
 
 

@@ -65,7 +65,7 @@ class LocalCa:
         at = asked.at.replace(microsecond=0)
         begin = max(at - BACKDATED, self.certificate.not_before)
         last = min(one.not_after for one in (self.certificate, *self.chain))
-        end = min(begin + (asked.profile.lifetime or self.lifetime) - _SECOND, last)
+        end = min(begin + self.lifetime - _SECOND, last)
         if not begin <= at < end:
             ends = f"{self.certificate.not_before:%Y-%m-%d} to {last:%Y-%m-%d}"
             message = f"the CA {self.certificate.subject} and what is above it are valid from {ends}"

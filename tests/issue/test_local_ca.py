@@ -153,15 +153,13 @@ async def test_facts(ca: LocalCa, asked: Asked, issuing: ThrowAwayCa) -> None:
 
 
 async def test_lifetime(asked: Asked) -> None:
-    """The profile's lifetime wins over the issuer's, and nothing outlives the CA or what is above it."""
+    """The issuer says how long its certificates live, and nothing outlives the CA or what is above it."""
     day = timedelta(days=1)
     root = ThrowAwayCa.root(not_after=asked.at + 100 * day)
     issuing = root.intermediate(not_after=asked.at + 200 * day)
-    short = loaded(issuing, lifetime=20 * day)
 
-    for lifetime, end in ((None, 20 * day), (47 * day, 47 * day), (300 * day, None)):
-        wanted = replace(asked, profile=Profile(lifetime=lifetime))
-        leaf = (await short.obtain(wanted)).chain[0]
+    for lifetime, end in ((20 * day, 20 * day), (47 * day, 47 * day), (300 * day, None)):
+        leaf = (await loaded(issuing, lifetime=lifetime).obtain(asked)).chain[0]
         last = asked.at - BACKDATED + end - timedelta(seconds=1) if end else root.certificate.not_after
         assert leaf.not_after == last
 
