@@ -16,6 +16,7 @@ from cmscert.app.ports import Ports
 from cmscert.app.running import writer_for
 from cmscert.apply.lock import LocalLock, all_locks, held_by_a_process, locked, look_at, record_path, remove_record
 from cmscert.errors import NodeError, NotConfirmed
+from cmscert.model.desired import WantedServer
 from cmscert.model.marker import GRACE, NodeLock
 from cmscert.model.readings import Known, Unread
 from cmscert.observe.asking import together
@@ -43,14 +44,20 @@ def list_locks(inventory: Path | None, state_dir: Path | None, *, working: Path)
 
 
 async def list_node_locks(
-    inventory: Path, ports: Ports, *, now: datetime, state_dir: Path | None = None, parallel: int = PARALLEL
+    inventory: Path,
+    ports: Ports,
+    *,
+    now: datetime,
+    select: tuple[str, ...] = (),
+    state_dir: Path | None = None,
+    parallel: int = PARALLEL,
 ) -> LocksResult:
     """Look at the local lock of a fleet, and read the lock files of its servers, through sessions that cannot write.
 
-    Raises InputError and SecretError.
+    ``select``: only these servers. Raises InputError and SecretError.
     """
-    chosen = choose(inventory, now=now)
-    entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
+    chosen = choose(inventory, now=now, select=select)
+    entry = entries(chosen.loaded.logins, _servers(chosen), chosen.folder)
     async with reach(entry, ports.reader, parallel=parallel) as reached:
         marks, failures = await _marks(reached, ports)
     return LocksResult(locks=_own(chosen, state_dir), servers=_rows(marks), failures=failures)
@@ -73,18 +80,19 @@ async def release_node_locks(
     confirm: Callable[[tuple[NodeLock, ...]], Awaitable[bool]],
     *,
     now: datetime,
+    select: tuple[str, ...] = (),
     state_dir: Path | None = None,
     parallel: int = PARALLEL,
 ) -> LocksResult:
     """Remove the lock files of other runs from the servers of a fleet, once ``confirm`` has seen them and agreed.
 
-    Nothing else is written. Raises LockHeld when a process of this machine holds the fleet, NotConfirmed, InputError
-    and SecretError.
+    ``select``: only from these servers. Nothing else is written. Raises LockHeld when a process of this machine holds
+    the fleet, NotConfirmed, InputError and SecretError.
     """
-    chosen = choose(inventory, now=now)
+    chosen = choose(inventory, now=now, select=select)
     place = state_dir_of(chosen, state_dir)
     writer = writer_for(chosen.loaded.desired.fleet, ports.clock(), command="lock release", allow=())
-    entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
+    entry = entries(chosen.loaded.logins, _servers(chosen), chosen.folder)
     with on_this_machine(place, writer, ports):
         async with reach(entry, ports.writer, parallel=parallel) as reached:
             marks, failures = await _marks(reached, ports)
@@ -109,6 +117,10 @@ async def release_node_locks(
 def place_of(inventory: Path | None, state_dir: Path | None, *, working: Path) -> Path:
     """Say where local locks are: the named directory, ``.cmscert`` beside the inventory, or in the working folder."""
     return state_dir or own_state_dir(working if inventory is None else inventory.parent)
+
+
+def _servers(chosen: Chosen) -> tuple[WantedServer, ...]:
+    return chosen.desired.servers if chosen.select else chosen.fleet.servers
 
 
 def _forget(place: Path, fleet: str) -> bool:

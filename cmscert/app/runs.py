@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cmscert.app.plan import STATE, own_state_dir
@@ -13,7 +13,10 @@ from cmscert.apply.journal import PLAN_FILE
 from cmscert.apply.lock import all_locks
 from cmscert.apply.runs import RunRecord, count_runs, find_run, list_runs
 from cmscert.errors import Fault, InputError
-from cmscert.model.plan import Plan
+from cmscert.model.events import Asked, Event, RunEnded, RunStarted, StepStarted
+from cmscert.model.names import service_of
+from cmscert.model.plan import FLEET, Plan, Rebind, Restart, Step
+from cmscert.planning.select import Selector, fits, parse_selector
 
 MOST_FILES = 1_000
 """Kept files that are named; a run keeps a handful for each server."""
@@ -57,23 +60,100 @@ def state_dir_for(state_dir: Path | None, inventory: Path | None, *, working: Pa
     return own_state_dir(working) if (working / STATE).exists() else None
 
 
-def runs(state_dir: Path, *, fleet: str | None = None, limit: int) -> RunsResult:
-    """Read the newest runs, at most ``limit``. Raises InputError when the directory cannot be read."""
+def runs(state_dir: Path, *, fleet: str | None = None, limit: int, select: tuple[str, ...] = ()) -> RunsResult:
+    """Read the newest runs, at most ``limit``. Raises InputError when the directory cannot be read.
+
+    ``select``: only runs that began a step on a server, or a service, that fits.
+    """
+    if select:
+        selectors = tuple(map(parse_selector, select))
+        every = list_runs(state_dir, fleet=fleet, fits=lambda record: bool(_chosen(record, None, selectors)))[::-1]
+        return RunsResult(runs=every[:limit], more=len(every[limit:]), live=_live(state_dir, every[:limit]))
     shown = list_runs(state_dir, fleet=fleet, newest=limit)[::-1]
     more = count_runs(state_dir, fleet=fleet) - len(shown) if len(shown) == limit else 0
     return RunsResult(runs=shown, more=more, live=_live(state_dir, shown))
 
 
-def run_detail(state_dir: Path, name: str) -> RunDetail:
-    """Read one run by its id or the beginning of it. Raises InputError when there is none, or more than one."""
+def run_detail(state_dir: Path, name: str, *, select: tuple[str, ...] = ()) -> RunDetail:
+    """Read one run by its id or the beginning of it. Raises InputError when there is none, or more than one.
+
+    ``select``: only its steps on servers and services that fit; InputError when there are none.
+    """
     record = find_run(state_dir, name)
-    plan: Plan | None
-    try:
-        plan = load_plan(record.folder / PLAN_FILE)
-    except InputError:  # of another release, or damaged: the journal is told without it
-        plan = None
+    plan = _plan_of(record)
     live = record.id in _live(state_dir, (record,))
-    return RunDetail(record=record, plan=plan, files=_kept(record.folder), live=live)
+    detail = RunDetail(record=record, plan=plan, files=_kept(record.folder), live=live)
+    return _narrowed(detail, select) if select else detail
+
+
+def _plan_of(record: RunRecord) -> Plan | None:
+    try:
+        return load_plan(record.folder / PLAN_FILE)
+    except InputError:  # of another release, or damaged: the journal is told without it
+        return None
+
+
+def _narrowed(detail: RunDetail, select: tuple[str, ...]) -> RunDetail:
+    """Leave only the steps that fit, with what was typed and asked for them."""
+    record, plan = detail.record, detail.plan
+    chosen = _chosen(record, plan, tuple(map(parse_selector, select)), begun=False)
+    if not chosen:
+        message = f"--select {' --select '.join(select)} matches no step of run {record.id}"
+        raise InputError([Fault(message=message, reason="selector")], hint="without --select all of it is shown")
+    servers = frozenset(chosen.values())
+    return replace(
+        detail,
+        record=replace(record, events=tuple(_narrow(record.events, chosen, servers))),
+        plan=None if plan is None else replace(plan, steps=tuple(each for each in plan.steps if each.id in chosen)),
+        files=tuple(name for name in detail.files if name.split("/")[1] in servers),
+    )
+
+
+def _narrow(events: tuple[Event, ...], chosen: Mapping[str, str], servers: frozenset[str]) -> Iterator[Event]:
+    for event in events:
+        match event:
+            case RunStarted():
+                yield replace(event, steps=len(chosen))
+            case RunEnded():
+                yield replace(event, by_hand=tuple(row for row in event.by_hand if row[0] in servers))
+            case Asked():
+                if event.server in servers:
+                    yield event
+            case _:
+                if event.step in chosen:
+                    yield event
+
+
+def _chosen(
+    record: RunRecord, plan: Plan | None, selectors: tuple[Selector, ...], *, begun: bool = True
+) -> dict[str, str]:
+    """Return the steps on servers and services that fit, with their servers; ``begun``: only those that were begun.
+
+    What service a step is about stands in the plan; where that cannot be read, no step fits a service.
+    """
+    started = {event.step: event.server for event in record.events if isinstance(event, StepStarted)}
+    services: Mapping[str, frozenset[str]] = {}
+    places = started
+    if not begun or any(selector.key == "service" for selector in selectors):
+        plan = plan or _plan_of(record)
+        steps = () if plan is None else plan.steps
+        services = {step.id: _services(step) for step in steps}
+        places = started if begun else started | {step.id: step.server for step in steps}
+    return {
+        step: server
+        for step, server in places.items()
+        if server != FLEET and fits(selectors, {"server": (server,), "service": tuple(services.get(step, ()))}, {})
+    }
+
+
+def _services(step: Step) -> frozenset[str]:
+    """Return the services and slots that a step is about; an upload is about the slot that it is for."""
+    slots = {step.slot} if step.slot is not None else set()
+    if isinstance(step.action, Rebind):
+        slots |= {binding.slot for binding in step.action.bindings} | {step.action.service}
+    if isinstance(step.action, Restart):
+        slots.add(step.action.service)
+    return frozenset(slots | {service_of(slot) for slot in slots})
 
 
 def seen_before(record: RunRecord) -> Mapping[str, ServerBefore] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,18 +91,24 @@ class RunRecord:
         return tuple(str(each) for each in value) if isinstance(value, list) else ()
 
 
-def list_runs(state_dir: Path, *, fleet: str | None = None, newest: int | None = None) -> tuple[RunRecord, ...]:
+def list_runs(
+    state_dir: Path,
+    *,
+    fleet: str | None = None,
+    newest: int | None = None,
+    fits: Callable[[RunRecord], bool] = lambda _: True,
+) -> tuple[RunRecord, ...]:
     """Read the runs of a state directory, oldest first; one that is damaged is a record with ``fault``.
 
-    ``fleet``: only its runs. ``newest``: at most so many of the newest. Raises InputError when the directory cannot be
-    read; one that is not there has no runs.
+    ``fleet``: only its runs. ``fits``: only these. ``newest``: at most so many of the newest. Raises InputError when
+    the directory cannot be read; one that is not there has no runs.
     """
     kept: list[RunRecord] = []
     for folder in reversed(run_folders(state_dir)):
         if newest is not None and len(kept) >= newest:
             break
         record = read_run(folder)
-        if fleet is None or record.fleet == fleet:
+        if (fleet is None or record.fleet == fleet) and fits(record):
             kept.append(record)
     return tuple(sorted(kept, key=_age))
 

@@ -119,6 +119,7 @@ def run_record_text(
     *,
     files: tuple[str, ...] = (),
     live: bool = False,
+    select: tuple[str, ...] = (),
     zone: tzinfo | None = None,
     width: int = 80,
     colour: bool = False,
@@ -126,12 +127,14 @@ def run_record_text(
 ) -> str:
     """Draw one run: who and when, every step with what was typed and answered, how it ended, and what was left.
 
-    ``plan``: None where it cannot be read. ``files``: what the run kept. ``verbose``: with questions that change
-    nothing.
+    ``plan``: None where it cannot be read. ``files``: what the run kept. ``select``: what this was narrowed to.
+    ``verbose``: with questions that change nothing.
     """
     story = story_of(record)
     steps = {step.id: step for step in plan.steps if step.server != FLEET} if plan is not None else {}
     parts: list[RenderableType] = [*_head(record, live=live), *_facts(record, story, zone)]
+    if select:
+        parts.append(words(f"Only {', '.join(select)}: steps of others are left out", "warning"))
     if story.turns:
         parts.append(heading("What was done"))
         broken = "in hand" if live else "BROKE OFF"

@@ -86,4 +86,4 @@ def test_proofs_that_cannot_be_kept_are_remarked(tmp_path: Path) -> None:
     assert [text for text, _ in remarks] == ["what was left is not kept"]
 
     keep_proofs(tmp_path / "other", replace(ran, run=RUN), lambda text, **_: pytest.fail(text), own=RUN)
-    assert proofs_of(tmp_path / "other", "toy").servers["core1"].named == {"server"}
+    assert proofs_of(tmp_path / "other", "toy").servers["core1"].named == frozenset({"server"})

@@ -170,3 +170,31 @@ def test_nothing_is_written(cli: Cli, state: Path) -> None:
         assert cli("runs", *words).code == 0
     assert {path: path.stat().st_mtime_ns for path in state.rglob("*")} == before
     assert [path.name for path in state.iterdir()] == ["runs"]
+
+
+@pytest.mark.usefixtures("state")
+def test_runs_can_be_narrowed_to_what_they_touched(cli: Cli) -> None:
+    """Only runs that began a step on a server are listed; roles and the like are no matter of journals."""
+    there = json.loads(cli("runs", "--select", "server=core*", "--format", "json").out)
+    nowhere = cli("runs", "--select", "server=edge1")
+    wrong = cli("runs", "--select", "role=core")
+    later = cli("runs", "--select", "label.site=oslo", "show", "last")
+
+    assert [each["run"] for each in there["runs"]] == ["20261124T203000Z-def456"]
+    assert (nowhere.code, nowhere.out) == (0, "No runs yet.\n")
+    assert (wrong.code, later.code) == (2, 2)
+    assert "server= and service= only" in wrong.err
+
+
+@pytest.mark.usefixtures("state")
+def test_one_run_can_be_narrowed_to_its_steps(cli: Cli) -> None:
+    """Steps of other servers are left out, and that is said; a selection of nothing is wrong input."""
+    text = cli("runs", "show", "last", "--select", "server=core1")
+    before = cli("runs", "--select", "server=core1", "show", "last")
+    nothing = cli("runs", "show", "last", "--select", "server=edge1")
+
+    assert text.code == 0
+    assert "Only server=core1: steps of others are left out" in text.out
+    assert before.out == text.out
+    assert nothing.code == 3
+    assert "matches no step of run 20261124T203000Z-def456" in nothing.err

@@ -277,3 +277,33 @@ def test_loser_is_gone_when_its_lock_is(made: Any, program: Program) -> None:  #
 
     assert first.returncode in (0, 130)
     assert locks(node) == []
+
+
+def test_locks_of_some_servers(bench: MakeBench, cli: Cli) -> None:
+    """With --select only those servers are asked, and only their lock files go; without --nodes it is wrong usage."""
+    made = bench("cluster.yaml", "aged")
+    now = datetime.now(UTC)
+    for name in ("core1", "core2"):
+        marker = Marker(
+            file=marker_name(RUN),
+            fleet="example",
+            owner="bob",
+            machine="desk3",
+            run=RUN,
+            since=now,
+            until=now + timedelta(minutes=10),
+        )
+        made.node(name).files[marker.file] = marker_content(marker)
+    marks = {name: len(node.history) for name, node in made.fleet.nodes.items()}
+    words = (made.inventory, "--nodes", "--select", "server=core1")
+    listed = cli("lock", "list", *words, "--format", "json").document("locks")
+    released = cli("lock", "release", *words, "--yes")
+    wrong = cli("lock", "list", made.inventory, "--select", "server=core1")
+
+    assert [each["server"] for each in listed["servers"]] == ["core1"]
+    assert released.code == 0, released
+    assert locks(made.node("core1")) == []
+    assert locks(made.node("core2")) == [marker_name(RUN)]
+    assert len(made.node("core2").history) == marks["core2"]
+    assert wrong.code == 2
+    assert "it goes with --nodes" in wrong.err

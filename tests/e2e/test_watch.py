@@ -32,7 +32,7 @@ def terminal(*words: object, lines: int = 200, **more: str) -> pexpect.spawn[str
 def view(child: pexpect.spawn[str]) -> str:
     """Wait for a view, and return it."""
     child.expect(r"\d\d:\d\d:\d\d UTC, again in 1 s, Ctrl-C ends this")
-    shown: str = child.before
+    shown: str = child.before or ""
     return shown.replace("\r\n", "\n")
 
 
@@ -64,7 +64,7 @@ def test_views_follow_what_happens(made: Any) -> None:  # noqa: ANN401 - same
     assert first.startswith(CLEAR + "Status of single")
     assert all(len(line) <= 80 for line in second.replace(CLEAR, "").split("\n"))
     assert "webbridge3/https" in back
-    assert "Traceback" not in child.before
+    assert "Traceback" not in (child.before or "")
 
 
 def test_a_low_terminal_shows_what_fits(made: Any) -> None:  # noqa: ANN401 - same

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmscert.cli.exit_codes import DONE, NODE
-from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, PARALLEL, talks
+from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, PARALLEL, SELECT, talks
 from cmscert.cli.output import Output
 from cmscert.errors import NotConfirmed
 
@@ -24,7 +24,7 @@ STATE_DIR = click.option(
     help="Where the locks of this machine are (.cmscert beside the inventory, or here).",
 )
 INVENTORY = click.argument("inventory", type=click.Path(path_type=Path), required=False)
-PLACED = (STATE_DIR, FORMAT, OUTPUT, NO_COLOR)
+PLACED = (SELECT, STATE_DIR, FORMAT, OUTPUT, NO_COLOR)
 
 
 @click.group("lock", short_help="Who holds a fleet; give back the lock of a run that died.")
@@ -44,6 +44,7 @@ def show(output: Output, inventory: Path | None, parallel: int, *, nodes: bool) 
     """
     from cmscert.app.locks import list_locks, list_node_locks
 
+    _local(output, nodes=nodes)
     if not nodes:
         return _told(output, list_locks(inventory, output.state_dir, working=Path()))
     import asyncio
@@ -52,7 +53,12 @@ def show(output: Output, inventory: Path | None, parallel: int, *, nodes: bool) 
     from cmscert.app.ports import live_ports
 
     work = list_node_locks(
-        _needed(inventory), live_ports(), now=utc_now(), state_dir=output.state_dir, parallel=parallel
+        _needed(inventory),
+        live_ports(),
+        now=utc_now(),
+        select=output.select,
+        state_dir=output.state_dir,
+        parallel=parallel,
     )
     return _told(output, asyncio.run(work))
 
@@ -72,6 +78,7 @@ def release(output: Output, inventory: Path | None, fleet: str | None, parallel:
     """
     from cmscert.app.locks import release, release_node_locks
 
+    _local(output, nodes=nodes)
     if not nodes:
         return _told(output, release(fleet, inventory, output.state_dir, working=Path()))
     import asyncio
@@ -87,6 +94,7 @@ def release(output: Output, inventory: Path | None, fleet: str | None, parallel:
         live_ports(say=output.say),
         confirm,
         now=utc_now(),
+        select=output.select,
         state_dir=output.state_dir,
         parallel=parallel,
     )
@@ -104,6 +112,11 @@ async def _agreed(output: Output, found: tuple[NodeLock, ...], *, yes: bool) -> 
     if not sys.stdin.isatty():
         raise NotConfirmed("nothing was changed: there is no terminal to ask on", hint="say so with --yes")
     return await agrees(f"\nRemove {counted(len(found), 'lock file')}? Type yes: ", err=output.err)
+
+
+def _local(output: Output, *, nodes: bool) -> None:
+    if output.select and not nodes:
+        raise click.UsageError("--select says which servers to ask: it goes with --nodes")
 
 
 def _needed(inventory: Path | None) -> Path:

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from cmscert.cli.exit_codes import DONE
-from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, formats, talks
+from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, SELECT, formats, talks
 from cmscert.cli.output import Output
 
 LIMIT = 20
@@ -37,7 +37,7 @@ SHOWN = (INVENTORY, STATE_DIR, formats("html"), OUTPUT, NO_COLOR)
     metavar="N",
     help=f"So many of the newest ({LIMIT}).",
 )
-@talks(*PLACED)
+@talks(SELECT, *PLACED)
 def command(output: Output, inventory: Path | None, fleet: str | None, limit: int) -> int:
     """List the runs of a state directory, newest first. Connects to nothing."""
     context = click.get_current_context()
@@ -48,7 +48,7 @@ def command(output: Output, inventory: Path | None, fleet: str | None, limit: in
     from cmscert.app.runs import runs
 
     state_dir = _state_dir(output, inventory)
-    made = runs(state_dir, fleet=fleet, limit=limit)
+    made = runs(state_dir, fleet=fleet, limit=limit, select=_select(output))
     if output.form == "json":
         from cmscert.reports.runs_document import runs_document
 
@@ -71,7 +71,7 @@ def command(output: Output, inventory: Path | None, fleet: str | None, limit: in
 @command.command("show", short_help="Show one run: each step, what was typed and answered.")
 @click.argument("run", metavar="ID")
 @click.option("-v", "--verbose", is_flag=True, help="Every moment, and questions that change nothing too.")
-@talks(*SHOWN)
+@talks(SELECT, *SHOWN)
 def show(output: Output, run: str, inventory: Path | None) -> int:
     """Show one run: who and when, each step with what was typed and answered, the result, what was left.
 
@@ -79,12 +79,14 @@ def show(output: Output, run: str, inventory: Path | None) -> int:
     """
     from cmscert.app.runs import run_detail
 
-    made = run_detail(_state_dir(output, inventory), run)
+    made = run_detail(_state_dir(output, inventory), run, select=_select(output))
     if output.form == "html":
         from cmscert.app.runs import seen_before
         from cmscert.reports.html.run import run_page
 
         before = seen_before(made.record)
+        if output.select and before is not None and made.plan is not None:
+            before = {name: before[name] for name in {step.server for step in made.plan.steps} & before.keys()}
         output.result(run_page(made.record, made.plan, before=before, files=made.files, live=made.live))
     elif output.form == "json":
         from cmscert.reports.runs_document import run_record_document
@@ -99,12 +101,21 @@ def show(output: Output, run: str, inventory: Path | None) -> int:
                 made.plan,
                 files=made.files,
                 live=made.live,
+                select=output.select,
                 width=output.result_width,
                 colour=output.result_colour,
                 verbose=output.verbose,
             )
         )
     return DONE
+
+
+def _select(output: Output) -> tuple[str, ...]:
+    """Return the selectors. Journals know servers and services; what else there is to select by, inventories know."""
+    for selector in output.select:
+        if selector.partition("=")[0] not in {"server", "service"}:
+            raise click.UsageError(f"--select {selector}: journals are searched by server= and service= only")
+    return output.select
 
 
 def _typed(context: click.Context, name: str) -> bool:
