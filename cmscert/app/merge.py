@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 
+from cmscert import __version__
 from cmscert.app.drift_file import load_drift
 from cmscert.errors import Fault, InputError, NodeError
 from cmscert.model.names import service_of
+from cmscert.model.overview import Overview
 from cmscert.model.places import Asked
-from cmscert.model.plan import Drift, Notice
+from cmscert.model.plan import Drift, Notice, Plan
 from cmscert.model.readings import Unread
 from cmscert.model.results import DriftReport, FleetStatus, ServerStatus
 
@@ -23,6 +24,8 @@ MOST_REPORTS = 1_000
 MOST_ROWS = 2_000_000
 LEFT_OUT = "no report holds it"
 NOT_ISSUED = "not-issued"
+BY_SLOT = ("service=", "certificate=")
+"""Selectors that leave slots out: what all shards have in common was meant so."""
 
 Key = tuple[str, str | None]
 """(server, slot); the slot is None for the server as a whole."""
@@ -50,6 +53,20 @@ class Merged:
                 for name in servers
             ),
         )
+
+    @property
+    def overview(self) -> Overview:
+        """What a page needs; nobody has planned anything."""
+        report = self.report
+        plan = Plan(
+            made_at=report.made_at,
+            tool_version=__version__,
+            fleet=report.fleet,
+            inventory_sha256=report.inventory_sha256,
+            basis={},
+            select=report.select,
+        )
+        return Overview(status=self.status, drift=report, plan=plan)
 
 
 def merge(files: Sequence[Path]) -> Merged:
@@ -105,11 +122,11 @@ def merge_reports(reports: Sequence[DriftReport]) -> DriftReport:
         row
         for number, report in enumerate(ranked)
         for row in report.unread
-        if voices.heard(row[0], number) and row not in set(map(_left_out, report.outside))
+        if voices.heard(row[0], number) and not row[1].endswith(LEFT_OUT)
     ]
-    outside = _outside(ranked)
-    whole = {server for server, slot in outside if slot is None}
-    unread += [_left_out(key) for key in outside if key[1] is None or key[0] not in whole]
+    common = tuple(each for each in ranked[-1].select if all(each in report.select for report in ranked))
+    outside = _outside(ranked, slots=not any(each.startswith(BY_SLOT) for each in common))
+    unread += _left_out(outside)
     awaited = {(drift.server, drift.slot) for drift in findings if drift.reason == NOT_ISSUED}
     last = len(order)  # of what no report holds, the inventory's order is known only as far as it was left out
     return replace(
@@ -117,7 +134,7 @@ def merge_reports(reports: Sequence[DriftReport]) -> DriftReport:
         made_at=min(each.made_at for number, each in enumerate(ranked) if voices.speaks(number)),
         servers=len(order),
         slots=sum(key[1] is not None and key not in awaited for key in voices.asked),
-        select=tuple(each for each in ranked[-1].select if all(each in report.select for report in ranked)),
+        select=common,
         unread=tuple(sorted(unread, key=lambda row: order.get(row[0], last))),
         findings=tuple(sorted(findings, key=lambda drift: (_part(drift), order.get(drift.server, last)))),
         notices=tuple(dict.fromkeys(_notices(ranked, voices))),
@@ -185,12 +202,18 @@ def _notices(ranked: Sequence[DriftReport], voices: _Voices) -> Iterator[Notice]
                 yield notice
 
 
-def _outside(ranked: Sequence[DriftReport]) -> tuple[Key, ...]:
-    """Return what every report left out."""
-    common: set[Key] = reduce(lambda left, right: left & right, (set(each.outside) for each in ranked))
-    return tuple(dict.fromkeys(key for key in ranked[-1].outside if key in common))
+def _outside(ranked: Sequence[DriftReport], *, slots: bool) -> tuple[Key, ...]:
+    """Return what every report left out; ``slots``: of servers of which one holds a part, too."""
+    sets = [set(each.outside) for each in ranked]
+    keys = dict.fromkeys(key for each in reversed(ranked) for key in each.outside if slots or key[1] is None)
+    left = [key for key in keys if all(key in each or (key[0], None) in each for each in sets)]
+    whole = {server for server, slot in left if slot is None}
+    return tuple(key for key in left if key[1] is None or key[0] not in whole)
 
 
-def _left_out(key: Key) -> tuple[str, str]:
-    server, slot = key
-    return server, LEFT_OUT if slot is None else f"{slot}: {LEFT_OUT}"
+def _left_out(outside: tuple[Key, ...]) -> Iterator[tuple[str, str]]:
+    slots: dict[str, list[str]] = {}
+    for server, slot in outside:
+        slots.setdefault(server, []).extend([slot] if slot is not None else [])
+    for server, names in slots.items():
+        yield server, f"{', '.join(names)}: {LEFT_OUT}" if names else LEFT_OUT

@@ -241,16 +241,23 @@ def _asked(chosen: Chosen) -> tuple[Asked, ...]:
 
 
 def _outside(chosen: Chosen) -> tuple[tuple[str, str | None], ...]:
-    """Return the servers and the members of databases that a selection left out."""
-    every, kept = chosen.loaded.desired, {server.name for server in chosen.desired.servers}
-    kept |= {each.server for each in chosen.desired.awaited}
-    databases = {database.name for database in chosen.desired.databases}
-    return (
-        *((server.name, None) for server in every.servers if server.name not in kept),
-        *(
-            (member, f"database/{database.name}")
-            for database in every.databases
-            if database.name not in databases
-            for member in database.members
-        ),
+    """Return what a selection left out: whole servers, and slots and databases of those that it kept a part of."""
+    every, kept = _compared(chosen.loaded.desired), _compared(chosen.desired)
+    return tuple(
+        key
+        for server, slots in every.items()
+        for key in (
+            [(server, slot) for slot in slots if slot not in kept[server]] if server in kept else [(server, None)]
+        )
     )
+
+
+def _compared(desired: Desired) -> dict[str, dict[str, None]]:
+    """Return what is wanted of each server, slots and parts of databases, in order."""
+    found = {server.name: {slot.slot: None for slot in server.slots} for server in desired.servers}
+    for each in desired.awaited:
+        found.setdefault(each.server, {})[each.slot] = None
+    for database in desired.databases:
+        for member in database.members:
+            found[member][f"database/{database.name}"] = None
+    return found

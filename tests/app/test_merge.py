@@ -109,15 +109,15 @@ def test_shards_become_one(tmp_path: Path) -> None:
 
 def test_what_no_report_holds_is_unread(tmp_path: Path) -> None:
     """A shard that is missing is named, and the report is incomplete; so is a database that nobody looked at."""
-    members = (("core1", DATABASE), ("core2", DATABASE))
-    left = [shard(name, outside=(*shard(name).outside, *members)) for name in ("core1", "edge1")]
+    members = (("core1", DATABASE),)
+    left = [shard("core1", outside=(*shard("core1").outside, *members)), shard("edge1")]
     made = merge(files(tmp_path, *left))
 
     assert made.report.unread == (
         ("core1", "database/main: no report holds it"),
         ("core2", "no report holds it"),
     )
-    assert made.report.outside == (("core2", None), *members)
+    assert set(made.report.outside) == {("core2", None), *members}
     assert {name: error.message for name, error in made.failures.items()} == {
         "core1": "core1: database/main: no report holds it",
         "core2": "core2: no report holds it",
@@ -132,11 +132,11 @@ def test_what_no_report_holds_is_unread(tmp_path: Path) -> None:
 def test_a_merged_report_is_merged_again(tmp_path: Path) -> None:
     """What was missing in the first round and is there in the second is missing no more."""
     members = (("core1", DATABASE),)
-    first = merge(
-        files(tmp_path, *(shard(name, outside=(*shard(name).outside, *members)) for name in ("core1", "edge1")))
-    ).report
+    first = merge(files(tmp_path, shard("core1", outside=(*shard("core1").outside, *members)), shard("edge1"))).report
     database = replace(
-        shard("core2", "core1"), asked=(*asked("core1", slots=(DATABASE,)), *asked("core2")), outside=(("edge1", None),)
+        shard("core2", "core1"),
+        asked=(*asked("core1", slots=(DATABASE,)), *asked("core2")),
+        outside=(("edge1", None), ("core1", "webadmin")),
     )
     made = merge(files(tmp_path, first, database)).report
 
@@ -180,6 +180,7 @@ def test_two_that_hold_parts_of_one_server(tmp_path: Path) -> None:
         shard("core1", minutes=1),
         select=("service=database",),
         asked=asked("core1", slots=(DATABASE,)),
+        outside=(("core1", "webadmin"), ("core2", None), ("edge1", None)),
         findings=(found("core1", DATABASE), found("core1", None, "release-differs")),
     )
     made = merge(files(tmp_path, services, base)).report
@@ -192,6 +193,32 @@ def test_two_that_hold_parts_of_one_server(tmp_path: Path) -> None:
     ]
     assert made.unread == services.unread
     assert (made.outside, made.slots) == ((), 7)
+
+
+def test_a_lost_shard_whose_servers_another_holds_in_part(tmp_path: Path) -> None:
+    """Slots that no report holds are unread, also of a server of which one holds the database."""
+    base = shard("core1", asked=asked("core1", slots=(DATABASE,)), select=("service=database",))
+    left = (("core1", "webadmin"), ("core1", "callbridge"), *base.outside)
+    made = merge(files(tmp_path, replace(base, outside=left), shard("core2", "edge1"))).report
+
+    assert made.unread == (("core1", "webadmin, callbridge: no report holds it"),)
+
+
+def test_slots_that_all_left_out_were_not_meant(tmp_path: Path) -> None:
+    """What every shard was told to leave out by service is no gap; a server that none holds is one."""
+    narrow = ("service=webadmin",)
+    left = [
+        shard(
+            name,
+            select=narrow,
+            asked=asked(name, slots=("webadmin",)),
+            outside=((name, "callbridge"), *shard(name).outside),
+        )
+        for name in SERVERS
+    ]
+
+    assert merge(files(tmp_path, *left)).report.unread == ()
+    assert merge(files(tmp_path, *left[:2])).report.unread == (("edge1", "no report holds it"),)
 
 
 def test_selectors_that_all_have_stay(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_a_shard_reads_its_own_servers(cli: Cli, fleet: Any) -> None:  # noqa: A
     assert shard["findings"]
     assert {each["server"] for each in shard["asked"]} == read
     assert {each["server"] for each in shard["outside"] if each["slot"] is None} == fleet.fleet.nodes.keys() - read
-    assert {each["slot"] for each in shard["outside"]} == {None, "database/main"}
+    services = report(cli, fleet, "service=callbridge")["outside"]
+    assert {each["slot"] for each in services if each["server"] == "core1"} == {"webadmin", "database/main"}
     assert whole["outside"] == []
     assert json.dumps(whole["asked"]).count('"slot": null') == len(fleet.fleet.nodes)
 
@@ -99,20 +100,33 @@ def test_metrics_of_merged_reports(cli: Cli, shards: list[Path]) -> None:
     assert "not_after" not in ran.out
 
 
-def test_a_lost_shard_is_told(cli: Cli, shards: list[Path]) -> None:
-    """Without one report the code is 4, and its servers are named in the report and on stderr."""
-    ran = cli("drift", "--merge", *(path for path in shards if path.stem != "rest"), "--format", "json")
+def test_page_of_merged_reports(cli: Cli, shards: list[Path]) -> None:
+    """The page has findings and which servers were read, and says nothing of certificates that nobody told of."""
+    ran = cli("drift", "--merge", *shards[1:], "--format", "html")
 
     assert ran.code == 4
-    merged = ran.document("drift")
-    assert merged["complete"] is False
-    assert {each["why"] for each in merged["unread"]} == {"no report holds it"}
-    assert "edge1: no report holds it" in ran.err
+    assert "What is not as wanted" in ran.out
+    assert "no report holds it" in ran.out
+    assert "Next expiry" not in ran.out
+
+
+def test_a_lost_shard_is_told(cli: Cli, shards: list[Path]) -> None:
+    """Without one report the code is 4, and what it held is named in the report and on stderr."""
+    for name, said in (
+        ("rest", "edge1: no report holds it"),
+        ("core", "core4: webadmin, callbridge, callbridge/trust-c2w, callbridge/trust-cluster: no report holds it"),
+        ("database", "core1: database/main: no report holds it"),
+    ):
+        ran = cli("drift", "--merge", *(path for path in shards if path.stem != name), "--format", "json")
+        merged = ran.document("drift")
+        assert (ran.code, merged["complete"]) == (4, False)
+        assert all(each["why"].endswith("no report holds it") for each in merged["unread"])
+        assert said in " ".join(ran.err.split())
 
 
 def test_what_does_not_go_with_merge(cli: Cli, shards: list[Path], tmp_path: Path) -> None:
     """Wrong usage is 2; a report that is none is 3, with its file and key, and stdout stays empty."""
-    for words in (("--select", "server=a"), ("--state-dir", tmp_path), ("--format", "html")):
+    for words in (("--select", "server=a"), ("--state-dir", tmp_path)):
         assert cli("drift", "--merge", *shards, *words).code == 2
     assert cli("drift", *shards).code == 2
     assert cli("drift", "--merge").code == 2

@@ -107,6 +107,7 @@ def evidence(result: str = "neither", *, answer: str = "SUCCESS", **changes: obj
 
 EVERY = {
     **{lead: draw(fleet_overview(), lead) for lead in LEADS},
+    "merged": draw(fleet_overview(), "merged"),
     "hostile": draw(hostile_overview(), "plan"),
     "neither": evidence(answer=HOSTILE),
     "unfinished": evidence("unfinished"),

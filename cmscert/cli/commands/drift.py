@@ -88,15 +88,17 @@ def _write(output: Output, report: DriftReport) -> None:
 
 
 def _merged(output: Output, reports: tuple[Path, ...]) -> tuple[DriftReport, Mapping[str, NodeError]]:
-    """Write what several processes found as the report of one; drift reports hold no certificates to draw."""
+    """Write what several processes found as the report of one."""
     if output.select or output.state_dir is not None:
         raise click.UsageError("--select and --state-dir do not go with --merge: the reports say what was looked at")
-    if output.form == "html":
-        raise click.UsageError("--format html does not go with --merge: it shows certificates, reports name findings")
     from cmscert.app.merge import merge
 
     made = merge(reports)
-    if output.form == "prometheus":
+    if output.form == "html":
+        from cmscert.cli.overview import page
+
+        output.result(page(made.overview, "merged"))
+    elif output.form == "prometheus":
         from cmscert.reports.prometheus import metrics
 
         output.result(metrics(made.status, drift=made.report))

@@ -21,12 +21,15 @@ from cmscert.reports.reasons import origin_told, untold
 from cmscert.reports.steps import phases, what
 from cmscert.reports.summary import summarise
 
-Lead = Literal["status", "drift", "plan"]
-TITLES: dict[Lead, str] = {"status": "Status of", "drift": "Drift of", "plan": "Plan for"}
+Lead = Literal["status", "drift", "plan", "merged"]
+"""``merged``: drift as reports of shards told it; they hold no certificates."""
+
+TITLES: dict[Lead, str] = {"status": "Status of", "drift": "Drift of", "plan": "Plan for", "merged": "Drift of"}
 ORDER: dict[Lead, tuple[str, ...]] = {
     "status": ("expiries", "slots", "findings", "certificates", "servers"),
     "drift": ("findings", "expiries", "slots", "certificates", "servers"),
     "plan": ("steps", "findings", "expiries", "slots", "certificates", "servers"),
+    "merged": ("findings",),
 }
 SECTIONS = {
     "slots": "Slots",
@@ -83,7 +86,7 @@ def fleet_page(overview: Overview, lead: Lead, table: ServiceTable) -> str:
         sections=[(name, SECTIONS[name]) for name in ORDER[lead]],
         status=status,
         now=status.made_at,
-        cards=_cards(overview, album, servers),
+        cards=_cards(overview, album, servers)[: 2 if lead == "merged" else None],
         servers=servers,
         album=album,
         timeline=timeline_of((*album.leaves, *album.authorities), status.made_at),
@@ -98,7 +101,7 @@ def fleet_page(overview: Overview, lead: Lead, table: ServiceTable) -> str:
         lanes=lanes_of_plan(plan) if lead == "plan" else None,
         phases=_phases(plan, table) if lead == "plan" else [],
         outages=_outages(plan),
-        anchors={server.name: server.anchor for server in servers},
+        anchors={server.name: server.anchor for server in servers} if "servers" in ORDER[lead] else {},
     )
 
 
