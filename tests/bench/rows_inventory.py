@@ -52,9 +52,9 @@ def _planning() -> Iterator[Round]:
         def one_round() -> Mapping[str, Sample]:
             few, many = _planned(small), _planned(large)
             return {
-                "growth-time": Sample(many["read"] + many["plan"]),
-                "growth-memory": Sample(many["mebibytes"]),
-                "growth-per-server": Sample(many["plan"] / GROWN * 1000, few["plan"] / READ * 1000),
+                "planning-time": Sample(many["read"] + many["plan"]),
+                "planning-memory": Sample(many["mebibytes"]),
+                "planning-per-server": Sample(many["plan"] / GROWN * 1000, few["plan"] / READ * 1000),
             }
 
         yield one_round
@@ -82,17 +82,17 @@ BENCHES = (
         opened=_reading,
     ),
     Bench(
-        name="growth",
+        name="planning",
         figures=(
             Figure(
-                name="growth-time",
+                name="planning-time",
                 what="10,000 servers with 40 certificates, all renewed: inventory read and planned in one process",
                 unit="s",
                 limit=15,
             ),
-            Figure(name="growth-memory", what="the same: the largest size of that process", unit="MiB", limit=600),
+            Figure(name="planning-memory", what="the same: the largest size of that process", unit="MiB", limit=600),
             Figure(
-                name="growth-per-server",
+                name="planning-per-server",
                 what="planning, for each of 10,000 servers",
                 reference="for each of 1,000",
                 unit="ms",
