@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Literal
 
 from cmscert.errors import Fault
-from cmscert.model.plan import Gate, Step
+from cmscert.model.plan import CheckFiles, Gate, PutFile, Step
 
 Status = Literal["waiting", "running", "done", "failed", "undoing", "undone", "left", "skipped"]
 
@@ -46,6 +46,12 @@ def _fault(message: str) -> Fault:
     return Fault(message=message, reason="plan")
 
 
+def is_quiet(step: Step) -> bool:
+    """Tell whether a step disturbs nobody and has nothing to take back: uploads under new names, and checks."""
+    new = isinstance(step.action, PutFile) and not step.action.overwrites
+    return (new or isinstance(step.action, CheckFiles)) and step.undo is None and not step.disturbs
+
+
 class Progress:
     """The state of every step of a run. The steps must be free of faults (``faults_of``)."""
 
@@ -59,6 +65,7 @@ class Progress:
         self._unmet = {step.id: len(set(step.after)) for step in steps}
         self._ready: dict[str, list[tuple[int, str]]] = {}
         self._busy: set[str] = set()
+        self._quiet: Counter[str] = Counter()
         for step in steps:
             for before in set(step.after):
                 self._followers[before].append(step.id)
@@ -66,25 +73,39 @@ class Progress:
                 self._queue(step.id)
 
     def take(self, may: Callable[[Step], bool] | None = None) -> tuple[Step, ...]:
-        """Return the steps that start now, one a server at most and in the plan's order, and mark them as running.
+        """Return the steps that start now, in the plan's order, and mark them as running.
 
+        On one server they take turns, but for those that disturb nobody: these stand beside each other.
         ``may``: which steps may start at all.
         """
         taken: list[Step] = []
         for server, queue in self._ready.items():
-            while queue and self.status[queue[0][1]] != "waiting":
+            while (step := self._first(queue)) is not None and self._fits(step) and (may is None or may(step)):
                 heappop(queue)
-            if queue and server not in self._busy and (may is None or may(self.steps[queue[0][1]])):
-                taken.append(self.steps[heappop(queue)[1]])
-                self._busy.add(server)
+                taken.append(step)
+                if is_quiet(step):
+                    self._quiet[server] += 1
+                else:
+                    self._busy.add(server)
         taken.sort(key=lambda step: self._position[step.id])
         for step in taken:
             self.status[step.id] = "running"
         return tuple(taken)
 
-    def release(self, server: str) -> None:
-        """The server's turn is over: its next step may start."""
-        self._busy.discard(server)
+    def release(self, step: Step) -> None:
+        """The step's turn is over: what had to wait for it may start."""
+        if is_quiet(step):
+            self._quiet[step.server] -= 1
+        else:
+            self._busy.discard(step.server)
+
+    def _first(self, queue: list[tuple[int, str]]) -> Step | None:
+        while queue and self.status[queue[0][1]] != "waiting":
+            heappop(queue)
+        return self.steps[queue[0][1]] if queue else None
+
+    def _fits(self, step: Step) -> bool:
+        return step.server not in self._busy and (is_quiet(step) or not self._quiet[step.server])
 
     def mark(self, step_id: str, status: Status, why: str | None = None) -> None:
         """Write down how a step stands; a step that is done lets its followers start."""

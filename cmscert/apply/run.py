@@ -168,7 +168,7 @@ class _Run:
         return result
 
     async def _work(self) -> None:
-        """Keep every server busy with one step at a time until nothing can start any more."""
+        """Keep every server busy, with one step at a time that could disturb, until nothing can start any more."""
         running: set[asyncio.Task[None]] = set()
         hard = asyncio.ensure_future(self.stop.until_hard())
         try:
@@ -209,7 +209,7 @@ class _Run:
                 if isinstance(gate.action, Gate):
                     self._started(gate)
                     self._ended(gate, "done")
-                    self.progress.release(gate.server)
+                    self.progress.release(gate)
             steps = (*(step for step in steps if not isinstance(step.action, Gate)), *self.progress.take())
         return steps
 
@@ -221,7 +221,7 @@ class _Run:
                 raise
             await self._cut_off(step)
         finally:
-            self.progress.release(step.server)
+            self.progress.release(step)
 
     async def _forward(self, step: Step) -> None:
         self._started(step)

@@ -62,7 +62,7 @@ class Means:
 
 
 class ServerTurns:
-    """Carries out the steps of one server, one after the other."""
+    """Carries out the steps of one server. Those that disturb nobody may stand beside each other, others take turns."""
 
     def __init__(
         self,
@@ -89,6 +89,10 @@ class ServerTurns:
         time = Clockwork(clock=means.clock, sleep=means.sleep)
         self._database = DatabaseTurns(node.session, membership, time) if membership is not None else None
 
+    @property
+    def _contents(self) -> Mapping[str, bytes]:
+        return self._means.material.contents
+
     def lines(self, action: Action) -> tuple[Line, ...]:
         """Return what is typed for an action on this server; raises ValueError when it cannot be typed."""
         return lines(action, self.node.rows.get(action.service) if isinstance(action, Rebind | Restart) else None)
@@ -109,10 +113,10 @@ class ServerTurns:
         )
         if step.disturbs or overwrites:
             await self._check_unchanged()
-        predicted = self._means.predict(before, step, self._means.material.contents)
+        predicted = self._means.predict(before, step, self._contents)
         must = after(step.action, before, predicted, self.node)
         attempt = await self._in_time(step, step.action, must)
-        self._state = predicted
+        self._state = predicted if self._state is before else self._means.predict(self._state, step, self._contents)
         return "; ".join(dict.fromkeys(attempt.notes)) or None
 
     async def _in_time(self, step: Step, action: Action, must: Must) -> Attempt:
@@ -126,7 +130,7 @@ class ServerTurns:
 
     async def _clustered(self, step: Step, before: ObservedServer) -> str | None:
         assert self._database is not None  # noqa: S101 - checked on paper before the run
-        predicted = self._means.predict(before, step, self._means.material.contents)
+        predicted = self._means.predict(before, step, self._contents)
         attempt = self._attempts[step.id] = Attempt(lines=self.lines(step.action))
         scribe = self._means.scribe(step)
         await self._database.forward(step, attempt, scribe, planned=_database(before), after=_database(predicted))
@@ -136,8 +140,8 @@ class ServerTurns:
     async def back(self, step: Step, undo: Undo) -> None:
         """Take a step back and prove that the server reads as before it. Raises NodeError."""
         before = self._before[step.id]
-        changed = self._means.predict(before, step, self._means.material.contents)
-        restored = self._means.predict(changed, replace(step, action=undo), self._means.material.contents)
+        changed = self._means.predict(before, step, self._contents)
+        restored = self._means.predict(changed, replace(step, action=undo), self._contents)
         must = after(undo, before, restored, self.node, back=True)
         if isinstance(undo, RestoreFile) and await self._same(undo):
             return
@@ -158,7 +162,7 @@ class ServerTurns:
         if attempt is None or not attempt.at_end:
             return False
         before = self._before[step.id]
-        predicted = self._means.predict(before, step, self._means.material.contents)
+        predicted = self._means.predict(before, step, self._contents)
         must = after(step.action, before, predicted, self.node)
         with suppress(NodeError, TimeoutError):
             async with asyncio.timeout(LAST_LOOK):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cmscert.apply.progress import Progress, faults_of
-from cmscert.model.plan import FLEET, Gate, RemoveFiles, Step
+from dataclasses import replace
+
+from cmscert.apply.progress import Progress, faults_of, is_quiet
+from cmscert.model.plan import FLEET, CheckFiles, Gate, PutFile, RemoveFiles, Step
 
 
 def step(name: str, server: str, *after: str) -> Step:
@@ -23,11 +25,40 @@ def test_one_step_a_server_in_the_order_of_the_plan() -> None:
     assert ids(progress.take()) == ["a", "c"]
     assert progress.take() == ()
     progress.mark("c", "done")
-    progress.release("y")
+    progress.release(progress.steps["c"])
     assert progress.take() == ()
     progress.mark("a", "done")
-    progress.release("x")
+    progress.release(progress.steps["a"])
     assert ids(progress.take()) == ["b"]
+
+
+def test_what_disturbs_nobody_stands_beside_each_other() -> None:
+    """Uploads under new names and checks start at once; what could disturb waits for all of them, and they for it."""
+    puts = [
+        replace(step(name, "x"), action=PutFile(file=f"{name}.crt", content="sha256:0", role="certificate"))
+        for name in ("a", "b", "d")
+    ]
+    check = replace(step("c", "x", "a"), action=CheckFiles(key="a.key", certificate="a.crt"))
+    progress = Progress((puts[0], puts[1], check, step("r", "x"), puts[2]))
+    assert ids(progress.take()) == ["a", "b"]
+    progress.mark("a", "done")
+    progress.release(puts[0])
+    assert ids(progress.take()) == ["c"]
+    for each in (puts[1], check):
+        progress.mark(each.id, "done")
+        assert progress.take() == ()
+        progress.release(each)
+    assert ids(progress.take()) == ["r"]
+    assert progress.take() == ()
+    progress.release(progress.steps["r"])
+    assert ids(progress.take()) == ["d"]
+
+
+def test_an_upload_over_a_file_in_use_takes_its_turn() -> None:
+    """It has a way back, so nothing goes on beside it."""
+    over = PutFile(file="a.crt", content="sha256:0", role="certificate", overwrites=True)
+    assert not is_quiet(replace(step("a", "x"), action=over))
+    assert not is_quiet(step("g", FLEET))
 
 
 def test_a_step_waits_for_all_its_links_even_when_one_is_named_twice() -> None:

@@ -91,9 +91,10 @@ class Session(MemorySession):
             self.node.faults.fail = {}
 
     async def _carried_out(self, command: Command, kind: str | None) -> bytes:
-        faults = self.node.faults
-        faults.lie = (command.typed,) if kind == "lie" else ()
-        faults.no_start = (command.typed.split()[0],) if kind == "no-start" else ()
+        faults = self.node.faults  # several commands may be under way at once
+        lies = (command.typed,) if kind == "lie" else ()
+        stays = (command.typed.split()[0],) if kind == "no-start" else ()
+        faults.lie, faults.no_start = (*faults.lie, *lies), (*faults.no_start, *stays)
 
         async def carry_out(answer: Answer) -> bytes:
             work = asyncio.ensure_future(self.node.carry_out(command.typed, ORIGIN, answer))
@@ -104,7 +105,8 @@ class Session(MemorySession):
         try:
             return await self.typed(command, carry_out)
         finally:
-            faults.lie = faults.no_start = ()
+            faults.lie = tuple(each for each in faults.lie if each not in lies)
+            faults.no_start = tuple(each for each in faults.no_start if each not in stays)
 
     async def _met(
         self, what: str, work: Callable[[], T], *, put: tuple[str, bytes] | None = None, changes: bool = False
