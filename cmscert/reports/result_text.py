@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cmscert.model.events import Outcome, RunResult, StepResult
 from cmscert.model.plan import Gate, Plan
-from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
+from cmscert.reports.paper import Whole, draw, heading, labelled, phrase, words
 from cmscert.reports.plain import counted
 from cmscert.reports.plan_text import unread_part
 from cmscert.reports.steps import gist
@@ -45,7 +45,7 @@ def run_text(
     ending, style = ENDINGS[result.result]
     if plan.rolls_back is not None and result.result == "applied":
         ending = f"run {plan.rolls_back} is taken back, and that was verified"
-    parts: list[RenderableType] = [phrase((f"Run {result.run}: ", "title"), (ending, style))]
+    parts: list[RenderableType | Whole] = [phrase((f"Run {result.run}: ", "title"), (ending, style))]
     if result.why:
         parts.append(words(result.why, style))
     parts.append(words(_counts(shown)))
@@ -73,12 +73,12 @@ def _row(each: StepResult, what: str, tone: str) -> tuple[Text, Text]:
     )
 
 
-def by_hand_part(by_hand: tuple[tuple[str, tuple[str, ...]], ...]) -> list[RenderableType]:
-    """Draw what a person has to type, server by server; nothing when there is nothing."""
+def by_hand_part(by_hand: tuple[tuple[str, tuple[str, ...]], ...]) -> list[RenderableType | Whole]:
+    """Draw what a person has to type, server by server; a line of it that is broken would be pasted as two."""
     if not by_hand:
         return []
-    parts: list[RenderableType] = [heading("Type this by hand")]
+    parts: list[RenderableType | Whole] = [heading("Type this by hand")]
     for server, commands in by_hand:
         parts.append(phrase(("on ", "plain"), (server, "server")))
-        parts.extend(indented(words(command, "command"), 2) for command in commands)
+        parts.extend(Whole(words(f"  {command}", "command")) for command in commands)
     return parts

@@ -12,7 +12,7 @@ from rich.text import Text
 from cmscert.apply.runs import RunRecord
 from cmscert.model.events import Outcome
 from cmscert.model.plan import FLEET, Plan, Step
-from cmscert.reports.paper import draw, heading, indented, labelled, phrase, words
+from cmscert.reports.paper import Whole, draw, heading, indented, labelled, phrase, words
 from cmscert.reports.plain import counted, duration, listed
 from cmscert.reports.plan_text import unread_part
 from cmscert.reports.progress import OUTCOMES
@@ -132,7 +132,7 @@ def run_record_text(
     """
     story = story_of(record)
     steps = {step.id: step for step in plan.steps if step.server != FLEET} if plan is not None else {}
-    parts: list[RenderableType] = [*_head(record, live=live), *_facts(record, story, zone)]
+    parts: list[RenderableType | Whole] = [*_head(record, live=live), *_facts(record, story, zone)]
     if select:
         parts.append(words(f"Only {', '.join(select)}: steps of others are left out", "warning"))
     if story.turns:

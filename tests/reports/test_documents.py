@@ -108,6 +108,14 @@ def test_run_reads_as_written(golden: Golden, ending: str) -> None:
     check("run", run_document(result(ending), sample_plan()))
 
 
+def test_what_is_typed_by_hand_is_never_broken() -> None:
+    """A command that is longer than the terminal stays one line: pasted in two, its first half would be carried out."""
+    command = f"webbridge3 c2w certs {'k' * 60}.key {'c' * 60}.crt"
+    text = run_text(replace(result("neither"), by_hand=(("edge1", (command,)),)), sample_plan(), width=80)
+
+    assert f"\n  {command}\n" in text
+
+
 def test_run_verbose_lists_what_was_done() -> None:
     """With -v the steps that were done are listed too."""
     assert "s01 core1" in run_text(result(), sample_plan(), verbose=True)
