@@ -6,29 +6,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from cmscert.app.requests import kept_request
 from cmscert.app.supplies import issued_uses, open_store, places_of
 from cmscert.errors import Fault, InputError
 from cmscert.inventory.judging import Place
 from cmscert.inventory.outline import CertificateOutline, Outline, ServerOutline
 from cmscert.inventory.supplies import Use
 from cmscert.issue.checking import findings_of
+from cmscert.issue.index import Record
 from cmscert.issue.issuers import Demand, Profile
-from cmscert.issue.store import Stored
+from cmscert.issue.store import Store, Stored
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import full_chain
 from cmscert.planning.renewal import Holding, why_renew
 from cmscert.planning.select import DATABASE, Selector, fits, parse_selector, services_of
+from cmscert.planning.words import day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """One certificate of the inventory with what is known of it. ``why``: None when it is fresh."""
+    """One certificate of the inventory with what is known of it.
+
+    ``why``: None when it is fresh. ``moot``: what was asked for, or failed, is not wanted any more.
+    """
 
     use: Use
     outline: CertificateOutline
     demand: Demand
     held: Holding
     why: str | None
+    moot: bool = False
 
     @property
     def asks_a_server(self) -> bool:
@@ -59,14 +66,21 @@ def needs_of(
             bundle=bundles.get(certificate.chain or "", ()),
         )
         held = _holding(certificate, demand, store.latest(*use), now)
-        why = why_renew(held, outline.policy.renew_when, now)
-        yield Need(
-            use=use,
-            outline=certificate,
-            demand=demand,
-            held=held,
-            why="asked for once more" if again and why is None else why,
-        )
+        record = store.record(*use)
+        why = why_renew(held, outline.policy.renew_when, now) or _under_way(store, outline, certificate, record)
+        why = "asked for once more" if again and why is None else why
+        moot = why is None and (record.waiting is not None or record.failures is not None)
+        yield Need(use=use, outline=certificate, demand=demand, held=held, why=why, moot=moot)
+
+
+def _under_way(store: Store, outline: Outline, certificate: CertificateOutline, record: Record) -> str | None:
+    """Say that a request awaits its answer, whyever it was made: a key that leaked is replaced in the end."""
+    try:
+        if record.waiting is None or kept_request(store, certificate, outline.subject) is None:
+            return None
+    except InputError:  # whoever takes it up says so
+        pass
+    return f"asked for on {day(record.waiting.at)}, not answered yet"
 
 
 def _selectors(outline: Outline, select: tuple[str, ...]) -> tuple[Selector, ...]:

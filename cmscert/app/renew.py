@@ -18,6 +18,7 @@ from cmscert.app.issuers import issuer_of, mark, sessions_or_why
 from cmscert.app.needs import Need, needs_of
 from cmscert.app.plan import own_state_dir
 from cmscert.app.ports import Ports
+from cmscert.app.requests import kept_request, wanted_request
 from cmscert.app.running import writer_for
 from cmscert.app.suggestions import ask_suggestions, with_suggestions
 from cmscert.app.supplies import open_store, seal_store, waits_for
@@ -36,7 +37,7 @@ from cmscert.model.desired import WantedServer
 from cmscert.model.results import RenewReport, RenewRow, RenewState
 from cmscert.pki.certificate import Certificate
 from cmscert.pki.generate import make_key
-from cmscert.pki.request import WantedRequest, make_request, read_request, request_faults
+from cmscert.pki.request import make_request
 from cmscert.planning.due import due_at, end_of
 from cmscert.planning.file_names import device_basename
 from cmscert.planning.renewal import at_risk
@@ -82,6 +83,8 @@ async def renew(
         return tuple(needs_of(outline, bundles, options.select, now, again=options.again))
 
     needs = owed()
+    if not options.rehearse:
+        _clear(outline, needs)
     if options.rehearse or not any(need.why for need in needs):
         rows = tuple(_row(outline, need, now, "due" if need.why else "fresh", need.why) for need in needs)
         return _report(outline, rows, now, options)
@@ -93,6 +96,13 @@ async def renew(
         store.prune(outline.policy.keep_revisions)
     rows = tuple(made.get(need.use) or _row(outline, need, now, "fresh", None) for need in needs)
     return _report(outline, rows, now, options)
+
+
+def _clear(outline: Outline, needs: tuple[Need, ...]) -> None:
+    """Forget what was asked for, or failed, where the inventory was changed back meanwhile: it is fresh."""
+    for need in needs:
+        if need.moot:
+            open_store(outline, keys=False).drop_pending(*need.use)
 
 
 async def _obtained(asking: _Asking, wanted: list[Need], options: RenewOptions) -> dict[Use, RenewRow]:
@@ -270,21 +280,15 @@ class _Asking:
             assert need.use[1] is not None  # noqa: S101 - validate refuses a shared certificate with a key on a server
             basename = device_basename(outline.name, self.now, mark())
             request = request_for(basename, common_name=outline.common_name, sans=outline.sans, attributes=attributes)
-            made = await make_on_node(self.sessions(need.use[1]), request, self._wanted(need, None), sleep=self.sleep)
+            wanted = wanted_request(outline, attributes, None)
+            made = await make_on_node(self.sessions(need.use[1]), request, wanted, sleep=self.sleep)
             return self.store.put_pending(*need.use, csr=made.csr, device_key=made.key_file, issuer=issuer, at=self.now)
         key = await asyncio.to_thread(make_key, outline.key_type or "rsa", outline.key_bits)
         csr = make_request(key, common_name=outline.common_name, sans=outline.sans, attributes=attributes)
         return self.store.put_pending(*need.use, csr=csr, key=key, issuer=issuer, at=self.now)
 
     def _kept(self, need: Need) -> Pending | None:
-        """Return the request that is under way, if the inventory still asks for what it asks for."""
-        pending = self.store.pending(*need.use)
-        if pending is None or pending.issuer != need.outline.issuer:
-            return None
-        if (pending.device_key is not None) != need.asks_a_server:
-            return None
-        request = read_request(pending.csr, file=f"{need.use[0]}.csr")
-        return None if request_faults(request, self._wanted(need, pending.spki)) else pending
+        return kept_request(self.store, need.outline, self.outline.subject)
 
     def _makes(self, need: Need) -> str | None:
         """Return the server that has to make a key; None where none has to, or where the request is damaged."""
@@ -292,19 +296,6 @@ class _Asking:
             return need.use[1] if need.asks_a_server and self._kept(need) is None else None
         except InputError:  # _one says so, and holds nothing else up
             return None
-
-    def _wanted(self, need: Need, spki: str | None) -> WantedRequest:
-        """Say what a request must ask for; what kind of key a server makes is not known ([UNK])."""
-        outline = need.outline
-        local = not need.asks_a_server
-        return WantedRequest(
-            common_name=outline.common_name,
-            sans=outline.sans,
-            attributes=self.outline.subject,
-            key_type=outline.key_type if local else None,
-            key_bits=outline.key_bits if local else None,
-            spki=spki,
-        )
 
     def _asked(self, need: Need, pending: Pending) -> Asked:
         demand = need.demand

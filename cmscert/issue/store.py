@@ -204,9 +204,9 @@ class Store:
                 self._replace(name, server, replace(record, waiting=waiting, failures=failures))
 
     def drop_pending(self, name: str, server: str | None) -> None:
-        """Give up a request: the next one is made anew."""
+        """Give up a request, and what failed about it: the next one is made anew."""
         with self.held():
-            self._replace(name, server, replace(self.record(name, server), waiting=None))
+            self._replace(name, server, replace(self.record(name, server), waiting=None, failures=None))
 
     def accept(
         self, name: str, server: str | None, chain: Sequence[Certificate], *, issuer: str, at: datetime

@@ -330,6 +330,47 @@ async def test_again_asks_for_what_is_fresh(scene: MakeScene) -> None:
     assert rows(report)["node/core1"].why == "asked for once more"
 
 
+async def test_what_was_asked_for_again_is_waited_for(scene: MakeScene) -> None:
+    """A key that leaked is replaced also when people sign: the runs that follow wait for them, and take it."""
+    stage = scene()
+    only = {"select": ("certificate=shared",)}
+    await stage.renew(**only)
+    stage.sign()
+    await stage.renew(**only)
+    (stage.folder.path / "signed/back from the CA.pem").unlink()
+    asked = await stage.renew(**only, again=True)
+    waiting = await stage.renew(**only)
+    stage.sign()
+    signed = await stage.renew(**only)
+
+    assert [states(each) for each in (asked, waiting, signed)] == [
+        {"shared": "waiting"},
+        {"shared": "waiting"},
+        {"shared": "issued"},
+    ]
+    assert rows(signed)["shared"].why == "asked for on 2026-11-23, not answered yet"
+    assert states(await stage.renew(**only)) == {"shared": "fresh"}
+
+
+async def test_what_is_not_wanted_any_more_is_forgotten(scene: MakeScene) -> None:
+    """When the inventory is changed back, what was asked for meanwhile is no news any more, nor obtained."""
+    stage = scene()
+    only = {"select": ("certificate=shared",)}
+    await stage.renew(**only)
+    stage.sign()
+    await stage.renew(**only)
+    text = stage.folder.inventory.read_text()
+    stage.folder.write(text.replace("sans: [{fqdns_of: core}]", "sans: [{fqdns_of: core}, more.example.com]"))
+    await stage.renew(**only)
+    stage.folder.write(text)
+    await stage.renew(**only, rehearse=True)
+    before = supplies_of(stage.folder.outline()).waiting
+    report = await stage.renew(**only)
+
+    assert states(report) == {"shared": "fresh"}
+    assert (set(before), supplies_of(stage.folder.outline()).waiting) == ({("shared", None)}, {})
+
+
 async def test_a_key_made_on_the_server_stays_there(scene: MakeScene) -> None:
     """The server makes the key under a name never used there; the request says all that the inventory says."""
     stage = scene(DEVICE)
