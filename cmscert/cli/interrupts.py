@@ -1,7 +1,7 @@
 """Ctrl-C while a run is under way: once is soft, twice is hard. Before and after a run it simply ends the process.
 
 A run that is told to end (SIGTERM), or whose terminal is closed (SIGHUP, unless nohup said that it does not matter),
-stops as softly: dying in the middle of a step would leave a service stopped.
+stops as softly: dying in the middle of a step would leave a service stopped. Before a run both are what Ctrl-C is.
 """
 
 from __future__ import annotations
@@ -53,6 +53,34 @@ def interruptible(stop: Stops, say: Callable[[str], None]) -> Iterator[None]:
         loop.add_signal_handler(number, press)
     try:
         yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Let other signals end the block as Ctrl-C does, so that lock files do not stay on servers.
+
+    Needs a running event loop in the main thread.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    numbers = [number for number in _heeded() if number != signal.SIGINT]
+    signalled: list[bool] = []
+
+    def end() -> None:
+        signalled.append(True)
+        if task is not None:
+            task.cancel()
+
+    for number in numbers:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if signalled:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)

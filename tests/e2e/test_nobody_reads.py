@@ -117,6 +117,19 @@ def test_closed_terminal(made: Bench, program: Program) -> None:
     assert all_up(made)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_before_the_run(made: Bench, program: Program, number: signal.Signals) -> None:
+    """A pipeline that is cancelled while the fleet is being taken leaves no lock file on a server."""
+    started: list[subprocess.Popen[str]] = []
+    made.on("cms", "put cmscert-lock", lambda: started[0].send_signal(number))
+    started.append(program("apply", made.inventory, "--yes"))
+    err = started[0].communicate(timeout=90)[1]
+
+    assert started[0].returncode == 130, err
+    assert "interrupted: nothing was changed" in err
+    assert not any(name.startswith("cmscert-lock") for name in made.node("cms").files)
+
+
 def test_closed_terminal_that_does_not_matter(made: Bench, program: Program) -> None:
     """A run that was started with nohup goes on."""
     started: list[subprocess.Popen[str]] = []

@@ -123,6 +123,7 @@ class Conversation:
         from cmscert.app.clock import utc_now
         from cmscert.app.ports import live_ports
         from cmscert.app.running import Talk
+        from cmscert.cli.interrupts import cancellable
         from cmscert.mmp.services import SERVICES
         from cmscert.reports.plan_document import plan_document
 
@@ -134,7 +135,7 @@ class Conversation:
             document=lambda plan: plan_document(plan, SERVICES),
         )
         ports = live_ports(self.output.note(), self.say)
-        with self.stack:
+        with cancellable(), self.stack:
             return await work(ports, talk, utc_now())
 
     def say(self, text: str) -> None:
