@@ -6,17 +6,20 @@ policies count: it may have changed since, and its certificates need not be at h
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from cmscert import __version__
 from cmscert.app.apply import agreed
-from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach
+from cmscert.app.fleet import PARALLEL, Sighted, entries, observe, reach, sight
 from cmscert.app.holding import dead_runs, on_this_machine
 from cmscert.app.inventory import Chosen
+from cmscert.app.plan import missed
 from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Ports
 from cmscert.app.running import ApplyResult, Running, Talk, World, writer_for
@@ -28,7 +31,7 @@ from cmscert.apply.journal import PLAN_FILE
 from cmscert.apply.runs import LEAVES, RunRecord, find_run, list_runs
 from cmscert.apply.saved import SAVED, is_public
 from cmscert.apply.stop import Stop
-from cmscert.errors import Fault, InputError
+from cmscert.errors import Fault, InputError, NodeError
 from cmscert.inventory.load import Loaded, read_outline
 from cmscert.inventory.outline import Outline
 from cmscert.mmp.services import SERVICES
@@ -94,6 +97,39 @@ async def rollback(
             if planned.plan.complete and not planned.plan.refusals:
                 planned = replace(planned, settles=_settles(record, later))
             return await agreed(chosen, planned, World(reached, sighted), run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """The plan that takes a run back.
+
+    ``failures``: why servers could not be read. ``kept``: where what it uploads lies, as ``material_at_hand`` says it.
+    """
+
+    plan: Plan
+    failures: Mapping[str, NodeError]
+    kept: Mapping[str, tuple[str, ...]]
+
+
+async def way_back(name: str, ports: Ports, *, now: datetime, options: RollbackOptions) -> WayBack:
+    """Plan the way back of a run, as ``rollback`` does, through sessions that cannot write; no lock is taken.
+
+    Raises InputError and SecretError.
+    """
+    state_dir = _state_dir(options)
+    found = find_run(state_dir, name)
+    record, later = _told_now(found, state_dir)
+    fleet = read_past(record).plan.fleet
+    past = _remembered(record, later, find_unfinished(state_dir, fleet))
+    chosen = _choose(options.inventory or _inventory_of(found, state_dir), past)
+    entry = entries(chosen.loaded.logins, chosen.fleet.servers, chosen.folder)
+    sighted = await sight(entry, ports.reader, chosen.fleet, ports, parallel=options.parallel)
+    made = _planned(past, chosen, sighted, now, dead_runs(state_dir, fleet, platform.node()))
+    kept = {
+        f"sha256:{sha256(content).hexdigest()}": (f"{record.folder / SAVED / server / file}, as it is",)
+        for (server, file), content in past.kept.items()
+    }
+    return WayBack(plan=made.plan, failures=missed(chosen, sighted), kept=kept)
 
 
 def _told_now(found: RunRecord, state_dir: Path) -> tuple[RunRecord, tuple[RunRecord, ...]]:

@@ -30,8 +30,9 @@ RULES = (
     "A screen is proof, and what a port serves is more proof.",
     "The screen of turn shows a password in clear. Keep it out of tickets and photographs.",
     "Type nothing while cmscert applies to this fleet, and let nobody apply meanwhile.",
-    "Afterwards cmscert plan has nothing to do. If it has, it says what is missing.",
 )
+PROOF = "Afterwards cmscert plan has nothing to do. If it has, it says what is missing."
+BACK = "Afterwards cmscert rollback {run} --format markdown has nothing to do. If it has, it says what is missing."
 
 
 def runbook(plan: Plan, table: ServiceTable, *, material: Material | None = None) -> str:
@@ -42,7 +43,8 @@ def runbook(plan: Plan, table: ServiceTable, *, material: Material | None = None
     parts = [*_header(plan), *_stops(plan)]
     if any(not isinstance(step.action, Gate) for step in plan.steps):
         parts += ["", *_title("Before you begin")]
-        for rule in RULES:
+        proof = PROOF if plan.rolls_back is None else BACK.format(run=plan.rolls_back)
+        for rule in (*RULES, proof):
             parts += _wrapped(rule, first="- ", other="  ")
         parts += _steps(plan, table, material or {})
     return "\n".join(line.rstrip() for line in (*parts, *_besides(plan))) + "\n"

@@ -300,3 +300,38 @@ def test_what_is_not_there(single: Any, cli: Cli, words: tuple[str, ...], told: 
 
     assert ran.code == 3, ran
     assert told in ran.err
+
+
+@pytest.mark.parametrize("form", ["markdown", "runbook"])
+def test_the_way_back_on_paper_changes_nothing(single: Any, cli: Cli, form: str) -> None:  # noqa: ANN401 - same
+    """The plan of a rollback is written down without a question, a lock or a journal, and is what a rollback types."""
+    run, _, after = applied(single, cli)
+    state = single.folder / ".cmscert"
+    before = {path: path.stat().st_mtime_ns for path in state.rglob("*")}
+    marks = single.marks()
+    page = cli("rollback", run, "--state-dir", state, "--format", form)
+    on_paper = single.since(marks)
+    kept = {path: path.stat().st_mtime_ns for path in state.rglob("*")}
+    refused = cli("rollback", run, "--state-dir", state, "--format", form, "--yes")
+    at_last = single.state()
+    take_back(single, cli, run)
+    typed = [line for line in single.since(marks)["cms"] if not line.startswith(("rm ", "put "))]
+
+    assert page.code == 0, page
+    assert (on_paper, kept, at_last) == ({}, before, after)
+    assert run in page.out
+    assert typed
+    assert all(line in page.out for line in typed)
+    assert refused.code == 2
+    assert "changes nothing" in refused.err
+    assert "cmscert plan has nothing to do" not in page.out
+
+
+def test_the_way_back_of_a_server_that_is_away(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
+    """What cannot be read is named on the page, and the code says that it is not whole."""
+    run, *_ = applied(single, cli)
+    single.node("cms").faults.down = True
+    page = cli("rollback", run, "--state-dir", single.folder / ".cmscert", "--format", "markdown")
+
+    assert page.code == 4
+    assert "Not read, so this is incomplete" in page.out
