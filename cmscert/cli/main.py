@@ -36,8 +36,8 @@ COMMANDS: dict[str, str] = {
 """In the order of their use, with what each says of itself: the first page of help loads none of them."""
 
 SELDOM = 20_000
-"""Objects between two looks for garbage; at Python's 700 a start, whose objects all stay, looks in vain for a tenth of
-its time, and so does the reading of a large inventory."""
+"""Objects between two looks for garbage. At Python's 700 a start, whose objects all stay, looks in vain again and again,
+and the reading of 1,000 servers takes half as long again."""
 
 COMPLETE = "_CMSCERT_COMPLETE"
 """The variable by which shells ask: ``bash_source`` for the script, ``bash_complete`` for words; zsh, fish likewise."""

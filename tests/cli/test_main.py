@@ -18,6 +18,7 @@ from cmscert.cli.main import COMMANDS, cmscert, main
 from cmscert.cli.output import Output, write_file
 from cmscert.errors import InputError
 from cmscert.reports.schemas import report_schemas
+from cmscert.testing.inventories import SMALL, Folder
 
 HEAVY = ("asyncssh", "cryptography", "pydantic", "structlog", "rich", "yaml", "asyncio", "subprocess")
 
@@ -46,6 +47,21 @@ def test_start_up_loads_nothing_heavy(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_validating_loads_no_sessions_and_no_pages(tmp_path: Path) -> None:
+    """What editors and hooks run all the time loads no SSH, no plans, no logs, and nothing that lays out pages."""
+    folder = Folder(tmp_path).write(SMALL).mint()
+    unneeded = ("asyncssh", "asyncio", "structlog", "rich", "cmscert.planning.make", "cmscert.model.plan")
+    program = (
+        "import sys\n"
+        "from cmscert.cli.main import main\n"
+        f"code = main(['validate', {str(folder.inventory)!r}])\n"
+        f"print('LOADED', code, sorted(set({unneeded!r}) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.splitlines()[-1] == "LOADED 0 []"
 
 
 def test_version() -> None:
