@@ -44,14 +44,15 @@ FORMAT = formats()
 OUTPUT = click.option(
     "--output", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Result into a file."
 )
-SELECT = click.option(
-    "--select",
-    "select",
-    multiple=True,
-    callback=_selectors,
-    metavar="KEY=PATTERN",
-    help="Only server=, role=, service=, certificate= or label.NAME=; shell wildcards; repeatable.",
-)
+
+
+def selecting(keys: str) -> Option:
+    """Return the option that narrows a command; ``keys``: by what, for its help."""
+    told = f"Only {keys}; shell wildcards; repeatable."
+    return click.option("--select", multiple=True, callback=_selectors, metavar="KEY=PATTERN", help=told)
+
+
+SELECT = selecting("server=, role=, service=, certificate= or label.NAME=")
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Exact commands, and remarks on stderr.")
 LOG_FORMAT = click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of remarks and progress (text)."

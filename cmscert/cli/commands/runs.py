@@ -8,10 +8,11 @@ import click
 from click.core import ParameterSource
 
 from cmscert.cli.exit_codes import DONE
-from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, SELECT, formats, talks
+from cmscert.cli.options import FORMAT, NO_COLOR, OUTPUT, formats, selecting, talks
 from cmscert.cli.output import Output
 
 LIMIT = 20
+SELECT = selecting("server= or service=")
 STATE_DIR = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
