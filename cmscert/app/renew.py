@@ -89,6 +89,7 @@ async def renew(
         rows = tuple(_row(outline, need, now, "due" if need.why else "fresh", need.why) for need in needs)
         return _report(outline, rows, now, options)
     store = open_store(outline, keys=True)
+    store.try_passphrase()
     with store.held():
         needs = owed()  # what another run has obtained meanwhile is not asked for again
         wanted = [need for need in needs if need.why is not None]

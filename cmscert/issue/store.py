@@ -45,6 +45,7 @@ from cmscert.pki.pem import read_certificates, to_pem
 from cmscert.pki.request import read_request
 
 FOLDER: Final = "material"
+_TRIED: Final = 3  # keys that a passphrase is tried on: one of them may be damaged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +109,6 @@ class Store:
         """Keep the store for this run; may be taken again within. Raises LockHeld when another run has it."""
         return self._places.held(seconds)
 
-    def uses(self) -> tuple[tuple[str, str | None], ...]:
-        """Return every certificate that the store knows, with its server."""
-        return tuple((name, server) for name in self._places.names("index") for server in self._index(name))
-
     def record(self, name: str, server: str | None) -> Record:
         """Return what the index says, without opening the files that it names."""
         return self._index(name).get(server, Record())
@@ -134,10 +131,6 @@ class Store:
         except InputError:  # as in revisions
             return self._pending(name, server)
 
-    def failures(self, name: str, server: str | None) -> Failures | None:
-        """Return what failed since the last success."""
-        return self.record(name, server).failures
-
     def key(self, spki: str) -> PrivateKey:
         """Return a private key of the store; decrypting costs 40 ms, so ask when it is needed."""
         file = str(self._places.file("keys", spki))
@@ -149,6 +142,19 @@ class Store:
     def open_keys(self) -> tuple[str, ...]:
         """Return the keys that lie in the store unencrypted, by SHA-256 of their public half."""
         return tuple(name for name in self._places.names("keys") if self._is_open(name))
+
+    def try_passphrase(self) -> None:
+        """Raise InputError when the passphrase opens none of the keys in store: new ones would be lost among them."""
+        refused: list[InputError] = []
+        for name in [name for name in self._places.names("keys") if not self._is_open(name)][:_TRIED]:
+            try:
+                self.key(name)
+            except InputError as error:
+                refused.append(error)
+            else:
+                return
+        if refused:
+            raise refused[0]
 
     def seal_keys(self) -> None:
         """Encrypt the keys that were kept before there was a passphrase. Damaged ones stay for whoever needs them."""

@@ -439,7 +439,7 @@ async def test_what_failed_is_tried_again_later(scene: MakeScene, tmp_path: Path
     assert (states(loud), code_of(loud)) == ({"node/core1": "failed"}, 4)
     (tmp_path / "pki/away.key").rename(tmp_path / "pki/issuing-ca.key")
     assert states(await stage.renew(**only)) == {"node/core1": "issued"}
-    assert open_store(stage.folder.outline(), keys=False).failures("node", "core1") is None
+    assert open_store(stage.folder.outline(), keys=False).record("node", "core1").failures is None
 
 
 async def test_programs_do_not_meet(scene: MakeScene) -> None:
@@ -748,6 +748,17 @@ async def test_a_store_without_its_passphrase(scene: MakeScene, monkeypatch: pyt
 
     with pytest.raises(SecretError, match="STORE_PASSPHRASE"):
         await stage.renew()
+
+
+async def test_another_passphrase(scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip in the passphrase is said before there are keys that the right one does not open."""
+    stage = scene()
+    await stage.renew(select=("certificate=node", "server=core1"))
+    monkeypatch.setenv("STORE_PASSPHRASE", "correct house")
+
+    with pytest.raises(InputError, match="the passphrase does not open the key"):
+        await stage.renew()
+    assert len(list((stage.folder.path / "store/material/keys").iterdir())) == 1
 
 
 async def test_an_inventory_without_issuers_has_nothing_to_renew(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def seen(store: Store) -> dict[object, object]:
         if pending is not None:
             assert store.key(pending.spki) == BY_KEY[pending.spki].key
             assert pending.csr == BY_KEY[pending.spki].csr
-        found[name, server] = (revisions, pending, store.failures(name, server))
+        found[name, server] = (revisions, pending, store.record(name, server).failures)
     return found
 
 
@@ -152,7 +152,7 @@ def until_death() -> Iterator[None]:
 def orphans(store: Store) -> set[str]:
     """Return the files that nothing names, by their stems."""
     named = set()
-    for name, server in store.uses():
+    for name, server in USES:
         record = store.record(name, server)
         named |= {part for one in record.revisions for part in (one.spki, one.chain)}
         named |= set() if record.waiting is None else {record.waiting.spki, record.waiting.request}

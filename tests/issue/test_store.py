@@ -56,9 +56,8 @@ def test_reading_makes_nothing(store: Store) -> None:
     """An empty store answers, and looking at it leaves nothing on disk."""
     assert store.latest("node", None) is None
     assert store.pending("node", None) is None
-    assert store.failures("node", None) is None
+    assert store.record("node", None).failures is None
     assert store.issuer("lab") is None
-    assert store.uses() == ()
     assert not store.path.exists()
 
 
@@ -81,9 +80,9 @@ def test_request_becomes_certificate(store: Store, key: PrivateKey, csr: bytes, 
         None,
     )
     assert store.pending("node", "core1") is None
-    assert store.failures("node", "core1") is None
+    assert store.record("node", "core1").failures is None
     assert store.latest("node", None) is None
-    assert store.uses() == (("node", "core1"),)
+    assert store.record("node", "core1").revisions
 
 
 def test_another_process_reads_the_same(filled: Store, chain: Chain) -> None:
@@ -138,6 +137,21 @@ def test_passphrase(tmp_path: Path, key: PrivateKey, csr: bytes, now: datetime) 
     assert store.key(key.spki_sha256) == key
 
 
+def test_another_passphrase_is_found_out(tmp_path: Path, csr: bytes, key: PrivateKey, now: datetime) -> None:
+    """A passphrase that opens none of the keys is refused before it encrypts one more; one damaged key is no reason."""
+    path = tmp_path / "store"
+    right, wrong = (Store.open(path, Secret(word)) for word in ("right", "wrong"))
+    wrong.try_passphrase()
+    right.put_pending("node", None, csr=csr, key=key, issuer="lab", at=now)
+    right.try_passphrase()
+    for store in (wrong, Store.open(path)):
+        with pytest.raises(InputError, match="passphrase"):
+            store.try_passphrase()
+
+    (right.path / "keys" / f"{'0' * 64}.key").write_bytes(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\ntorn")
+    right.try_passphrase()
+
+
 def test_empty_passphrase(tmp_path: Path) -> None:
     """An empty passphrase is a mistake, not an open store."""
     with pytest.raises(InputError, match="is empty"):
@@ -168,7 +182,7 @@ def test_failures_count(store: Store, now: datetime) -> None:
 
     assert (failures.count, failures.first, failures.last) == (2, now, now + timedelta(hours=1))
     assert failures.next == now + timedelta(hours=1, minutes=30)
-    assert store.failures("node", None) == failures
+    assert store.record("node", None).failures == failures
     closed = store.fail("node", None, "x", issuer="lab", at=now, wait=timedelta(days=1))
     assert (closed.count, closed.next, closed.closed_until) == (3, now + timedelta(days=1), now + timedelta(days=1))
 
@@ -242,7 +256,7 @@ def test_prune_keeps_what_is_pending(store: Store, key: PrivateKey, csr: bytes, 
 
     assert store.prune(0) == ("keys/.x.key.4711.part",)
     assert store.key(key.spki_sha256) == key
-    assert store.uses() == (("node", None),)
+    assert store.pending("node", None) is not None
 
 
 def damage(path: Path) -> None:
