@@ -39,7 +39,7 @@ def lock_expired(case: Case) -> Iterator[Notice]:
     """A run died without taking its lock away."""
     for marker, servers in _by_run(case, live=False):
         message = (
-            f"{_who(marker)} ended without its end: its journal is there, and its lock is still on "
+            f"{_who(marker)} died; what it had done is in its journal there, where it had begun. Its lock is still on "
             f"{', '.join(servers)}; the next apply removes it"
         )
         yield Notice(server=servers[0], reason="expired-lock", message=message)

@@ -70,7 +70,7 @@ def test_expired() -> None:
     assert held == []
     ((reason, message),) = noticed
     assert reason == "expired-lock"
-    assert message.startswith(f"run {RUN} of bob on desk3 ended without its end: its journal is there")
+    assert message.startswith(f"run {RUN} of bob on desk3 died; what it had done is in its journal there")
     assert "core1, core2" in message
 
 
