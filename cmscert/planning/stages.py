@@ -21,6 +21,8 @@ from cmscert.planning.trust import Move
 Stage = Literal["trust", "identity", "prune"]
 Part = Literal["first", "whole", "pruned"]
 _RANK: Mapping[Stage, int] = {"trust": 0, "identity": 1, "prune": 2}
+_ENOUGH = 3
+"""Servers of a group, of which one is whole while two services of others change."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -171,18 +173,50 @@ def _chain(
     for change in TopologicalSorter(graph).static_order():
         level[change] = max((level[before] + 1 for before in graph[change]), default=0)
 
+    places = _places(graph, rows, servers, one_at_a_time)
+
     def turn(change: Change) -> tuple[int, bool, int, int, str]:
         calm = (change.server, change.service) not in urgent
-        return level[change], calm, _RANK[change.stage], servers[change.server], change.service
+        group = _group(rows[change.server, change.service], one_at_a_time)
+        place = servers[change.server] if group is None else places[group][change.server]
+        return level[change], calm, _RANK[change.stage], place, change.service
 
     order = sorted(graph, key=turn)
     last: dict[str, Change] = {}
     for change in order:
-        row = rows[change.server, change.service]
-        group = row.restart_of or row.name
-        if group not in one_at_a_time and not row.interchangeable:
+        group = _group(rows[change.server, change.service], one_at_a_time)
+        if group is None:
             continue
         if group in last:
             graph[change].add(last[group])
         last[group] = change
     return tuple(order)
+
+
+def _group(row: Service, one_at_a_time: tuple[str, ...]) -> str | None:
+    """Name those of which one at a time changes; None for a service that stands for nobody else."""
+    group = row.restart_of or row.name
+    return group if group in one_at_a_time or row.interchangeable else None
+
+
+def _places(
+    graph: Graph, rows: Mapping[Place, Service], servers: Mapping[str, int], one_at_a_time: tuple[str, ...]
+) -> dict[str, dict[str, int]]:
+    """Return, by group and server, the place that the server has in the order.
+
+    Groups on the same servers would all begin on the first one and wait for each other there, as a server changes one
+    service at a time. So the second begins on the second server, and comes to the first in the end. Where there are
+    two servers only it waits: otherwise both would be touched before anything is proven.
+    """
+    members: dict[str, set[str]] = {}
+    for change in graph:
+        group = _group(rows[change.server, change.service], one_at_a_time)
+        if group is not None:
+            members.setdefault(group, set()).add(change.server)
+    places: dict[str, dict[str, int]] = {}
+    for number, group in enumerate(sorted(members)):
+        mine = sorted(members[group], key=servers.__getitem__)
+        earlier = sum(not members[other].isdisjoint(mine) for other in sorted(members)[:number])
+        ahead = earlier if len(mine) >= _ENOUGH else 0
+        places[group] = {mine[(at + ahead) % len(mine)]: servers[name] for at, name in enumerate(mine)}
+    return places

@@ -19,7 +19,7 @@ from cmscert.pki.certificate import Certificate
 from cmscert.pki.chain import accepted_by
 from cmscert.planning.make import make_plan
 from cmscert.planning.predict import predict
-from cmscert.testing.fleets import MOMENT, ToyFleet
+from cmscert.testing.fleets import MOMENT, ToyFleet, identity
 
 from .conftest import CORES, EDGES, Generation, cluster, plan_of
 
@@ -154,3 +154,29 @@ def test_new_fleet_stops_each_service_once(new: Generation) -> None:
     stops = [(step.server, step.action.service) for step in plan.steps if isinstance(step.action, Rebind)]
 
     assert len(stops) == len(set(stops)) == 10
+
+
+def turns(count: int, new: Generation, old: Generation) -> dict[str, list[str]]:
+    """Return the servers of a fleet of edges, by service, in the order in which they change."""
+    fleet = ToyFleet()
+    for number in range(1, count + 1):
+        server = fleet.server(f"edge{number}")
+        for slot in ("turn", "webbridge3/https"):
+            server.wanted[slot] = identity(slot, new.material("join"), new.corp if slot == "turn" else None)
+            server.hold(slot, old.material("join").full_chain)
+    steps = plan_of(fleet).plan.steps
+    binds = [(step.server, step.action.service) for step in steps if isinstance(step.action, Rebind)]
+    return {name: [server for server, service in binds if service == name] for name in ("turn", "webbridge3")}
+
+
+def test_services_on_the_same_servers_do_not_wait_for_each_other(new: Generation, aged: Generation) -> None:
+    """The web bridges begin on the second server while TURN begins on the first, so that no server has both to do."""
+    order = turns(3, new, aged)
+    assert order["turn"] == ["edge1", "edge2", "edge3"]
+    assert order["webbridge3"] == ["edge2", "edge3", "edge1"]
+
+
+def test_one_of_two_servers_stays_untouched_at_first(new: Generation, aged: Generation) -> None:
+    """Nothing is proven yet when the first services change, so they are on one and the same server."""
+    order = turns(2, new, aged)
+    assert order["turn"] == order["webbridge3"] == ["edge1", "edge2"]
