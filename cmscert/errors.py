@@ -176,19 +176,28 @@ class IssuerError(CmscertError):
     """An issuer did not answer, refused, or delivered what cannot be used; other certificates go on.
 
     ``certificate``: as people call it (``node for core1``). ``told``: the message without certificate and issuer, for
-    where both are said anyway. ``wait``: how long the issuer asks to be left alone.
+    where both are said anyway. ``wait``: how long the issuer asks to be left alone. ``delivered``: it answered, and
+    what it answered cannot be used, so that it has to be asked from the start.
     """
 
     reason = "issuer"
 
     def __init__(
-        self, certificate: str, issuer: str, message: str, *, hint: str | None = None, wait: timedelta | None = None
+        self,
+        certificate: str,
+        issuer: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        wait: timedelta | None = None,
+        delivered: bool = False,
     ) -> None:
         super().__init__(f"{certificate}: issuer {issuer}: {message}", hint=hint)
         self.certificate = certificate
         self.issuer = issuer
         self.told = message
         self.wait = wait
+        self.delivered = delivered
 
 
 class JournalError(CmscertError):

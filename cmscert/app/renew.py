@@ -250,6 +250,8 @@ class _Asking:
         match error:
             case IssuerError():
                 message, wait = error.told, error.wait
+                if error.delivered:  # an order at a CA would deliver the same for ever
+                    self.store.remember(*need.use, {})
             case InputError():
                 message = "; ".join(map(str, error.faults))
             case _:

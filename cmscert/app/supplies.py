@@ -48,7 +48,9 @@ def seal_store(outline: Outline) -> None:
     """Encrypt the keys that were kept before the inventory named a passphrase. Raises InputError and SecretError."""
     if outline.store is None or outline.store.passphrase is None or not open_store(outline, keys=False).open_keys():
         return
-    open_store(outline, keys=True).seal_keys()
+    store = open_store(outline, keys=True)
+    store.try_passphrase()
+    store.seal_keys()
 
 
 def supplies_of(outline: Outline) -> Supplies:

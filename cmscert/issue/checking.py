@@ -62,13 +62,14 @@ def check_issued(asked: Asked, issued: Issued, *, issuer: str, at: datetime) -> 
     leaf = find_leaf(issued.chain, asked.request.spki_sha256, at)
     if leaf is None:
         message = f"none of the {len(issued.chain)} certificates delivered belongs to the key of the request"
-        raise asked.fault(issuer, message, hint="the issuer answered another request, or made a key of its own")
+        hint = "the issuer answered another request, or made a key of its own"
+        raise asked.fault(issuer, message, hint=hint, delivered=True)
     chain = full_chain(leaf, issued.chain, asked.bundle)
     findings = findings_of(chain, asked, at)
     errors = [one for one in findings if one.severity == "error"]
     if errors:
         message = f"the certificate delivered cannot be used: {'; '.join(one.message for one in errors)}"
-        raise asked.fault(issuer, message, hint=_hint(errors, leaf, asked))
+        raise asked.fault(issuer, message, hint=_hint(errors, leaf, asked), delivered=True)
     return Accepted(chain=chain, warnings=findings, notes=issued.notes)
 
 

@@ -74,10 +74,16 @@ class Asked(Demand):
         return read_request(self.csr, file=f"{self.stem}.csr")
 
     def fault(
-        self, issuer: str, message: str, *, hint: str | None = None, wait: timedelta | None = None
+        self,
+        issuer: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        wait: timedelta | None = None,
+        delivered: bool = False,
     ) -> IssuerError:
         """Make the error for something that went wrong with this certificate."""
-        return IssuerError(self.label, issuer, message, hint=hint, wait=wait)
+        return IssuerError(self.label, issuer, message, hint=hint, wait=wait, delivered=delivered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -556,7 +556,7 @@ async def test_a_ca_on_a_server_that_does_not_sign(scene: MakeScene, line: str, 
 
 
 async def test_what_cannot_be_used_is_not_kept(scene: MakeScene) -> None:
-    """A certificate that lost a name is refused with the reason, and the request stays for a better answer."""
+    """What lost a name is refused with the reason; the request stays for a better answer, an order for it does not."""
     stage = scene()
     await stage.renew()
     signed = stage.folder.path / "signed/back from the CA.pem"
@@ -570,13 +570,18 @@ async def test_what_cannot_be_used_is_not_kept(scene: MakeScene) -> None:
         not_after=NOW + YEAR,
     )
     signed.write_bytes(to_pem((poor.certificate,)))
+    store = open_store(stage.folder.outline(), keys=False)
+    store.remember("shared", None, {"order": "https://ca.example.net/order/1"})
     report = await stage.renew()
+    pending = store.pending("shared", None)
 
     assert states(report)["shared"] == "failed"
     assert rows(report)["shared"].why == (
         "the certificate delivered cannot be used: "
         "the certificate cms.example.com: it does not cover core1.example.com, core2.example.com"
     )
+    assert pending is not None
+    assert pending.memo == {}
     assert "issuer people failed once: the certificate delivered" in str(supplies_of(stage.folder.outline()).waiting)
     stage.sign()
     assert states(await stage.renew())["shared"] == "issued"
