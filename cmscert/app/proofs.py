@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cmscert.app.plan_file import load_plan
 from cmscert.app.ports import Note
 from cmscert.apply.journal import PLAN_FILE
 from cmscert.apply.proofs import read_proofs, unknown_runs, with_open, write_proofs
@@ -40,6 +39,8 @@ def proofs_of(state_dir: Path, fleet: str, *, own: str | None = None) -> Proofs:
 
 def _changed(folder: Path) -> tuple[str, ...]:
     """Name the servers that the plan of a run was to change; an empty name where it cannot be read."""
+    from cmscert.app.plan_file import load_plan  # late: its forms cost a tenth of a start, and few starts need them
+
     try:
         plan = load_plan(folder / PLAN_FILE)
     except InputError:

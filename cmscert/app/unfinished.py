@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cmscert.app.holding import live_run
 from cmscert.app.leftovers import Leftovers, Told
-from cmscert.app.plan_file import load_plan
 from cmscert.apply.before import ServerBefore, read_observed
 from cmscert.apply.journal import JOURNAL_FILE, PLAN_FILE, RUNS, peek_journal
 from cmscert.apply.runs import LEAVES, RunRecord, read_run, run_folders
@@ -72,6 +71,8 @@ def _is_settled(record: RunRecord, taken_back: Iterable[str | None]) -> bool:
 
 
 def _read(left: Leftovers, record: RunRecord, *, settled: bool) -> _Read:
+    from cmscert.app.plan_file import load_plan  # late: its forms cost a tenth of a start, and few starts need them
+
     try:
         plan = load_plan(record.folder / PLAN_FILE)
     except InputError as error:
