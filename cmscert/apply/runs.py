@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from pathlib import Path
 
 from cmscert.apply.disk import sync_folder
@@ -196,7 +197,7 @@ def _glanced(state_dir: Path, fleet: str | None) -> list[RunRecord]:
     """Return every run with its header and its end alone, oldest first: journals of years are not read for that."""
     found = ((folder, peek_journal(folder / JOURNAL_FILE)) for folder in run_folders(state_dir))
     runs = (RunRecord(id=folder.name, folder=folder, header=view.header, events=view.events) for folder, view in found)
-    return [run for run in runs if fleet is None or run.fleet == fleet]
+    return sorted((run for run in runs if fleet is None or run.fleet == fleet), key=_end)
 
 
 def run_folders(state_dir: Path) -> tuple[Path, ...]:
@@ -215,6 +216,11 @@ def run_folders(state_dir: Path) -> tuple[Path, ...]:
 def _age(record: RunRecord) -> tuple[str, float, str]:
     """Sort by the moment in the id, and within its second by the first event."""
     return record.id.partition("-")[0], record.started.timestamp() if record.started else 0.0, record.id
+
+
+def _end(record: RunRecord) -> tuple[str, float, str]:
+    """Sort by the moment in the id, and within its second by the end: a run without one is the newest."""
+    return record.id.partition("-")[0], record.ended.timestamp() if record.ended else inf, record.id
 
 
 def _remove(folder: Path) -> None:

@@ -176,6 +176,13 @@ def test_a_run_that_goes_on_stays(tmp_path: Path) -> None:
     assert prune(tmp_path, now=NOW, live={run}) == ()
 
 
+def test_of_two_runs_of_one_second_the_first_goes(tmp_path: Path) -> None:
+    """Ids tell seconds; within one the run that is not over is the newest, whatever its id."""
+    first, last = ran(tmp_path, 0, mark="ffffff"), ran(tmp_path, 0, None, mark="000000")
+
+    assert prune(tmp_path, keep_count=1, now=NOW, live=[last]) == (first,)
+
+
 def test_a_fleet_prunes_its_own_runs(tmp_path: Path) -> None:
     """Another fleet's runs in the same state directory neither count nor go."""
     other, mine = ran(tmp_path, 900, fleet="other"), ran(tmp_path, 800)
