@@ -279,6 +279,7 @@ def test_one_of_two_wins() -> None:
     assert len(ends) > 100
 
 
+@pytest.mark.unwatched
 @pytest.mark.slow
 def test_one_of_three_wins() -> None:
     """Whatever the order of steps, exactly one of three who come at once wins, and the others leave nothing behind."""
@@ -294,7 +295,8 @@ def test_never_two_where_some_die() -> None:
     assert ends > 500
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.unwatched
+@settings(max_examples=400, deadline=None)
 @given(data=st.data(), deaths=st.integers(0, 2), leaves=st.booleans(), nodes=st.integers(1, 2))
 def test_never_two_of_three(data: st.DataObject, deaths: int, leaves: bool, nodes: int) -> None:  # noqa: FBT001 - drawn
     """Three writers, who may die, go away when done, or let different nodes decide: never two hold the fleet."""
@@ -322,6 +324,7 @@ def test_shards_that_do_not_meet_both_win() -> None:
         assert [each.told.won for each in race.writers] == [True, True]
 
 
+@pytest.mark.unwatched
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), deaths=st.integers(0, 2), torn=st.booleans())
 def test_shards_of_three(data: st.DataObject, deaths: int, torn: bool) -> None:  # noqa: FBT001 - drawn

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 MOST_NOT_RUN = 8
+WATCHED = "tutorial"  # which goes the whole way
 ELSEWHERE = ("rebuild-the-database.md",)  # slow, so in a module of its own: workers take whole modules
 ROOT = Path(__file__).parents[2]
 
@@ -18,11 +19,12 @@ def _with_examples() -> list[Any]:
         text = page.read_text(encoding="utf-8")
         if "```console\n" in text and page.name not in ELSEWHERE:
             marks = [pytest.mark.judge("openssh-client")] if "$ ssh" in text or "$ sftp" in text else []
+            if page.parent.name != WATCHED:
+                marks.append(pytest.mark.unwatched)
             found.append(pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks))
     return found
 
 
-@pytest.mark.unwatched
 @pytest.mark.slow
 @pytest.mark.parametrize("page", _with_examples())
 def test_a_page_shows_what_happens(
