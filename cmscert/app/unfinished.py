@@ -6,7 +6,7 @@ so in its directory; so nobody hears of it for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,11 +45,10 @@ def find_unfinished(state_dir: Path, fleet: str, *, own: str | None = None) -> U
     aside = {own, live_run(state_dir, fleet)}
     records = [read_run(folder) for folder in folders[first:] if folder.name not in aside]
     mine = sorted((each for each in records if each.fleet == fleet), key=lambda each: (each.started or _FIRST, each.id))
-    taken_back = {each.text("rolls_back") for each in mine if each.result == "applied"}
     left = Leftovers()
-    read = [_read(left, record, settled=_is_settled(record, taken_back)) for record in mine]
+    read = [_read(left, record, settled=record.settled is not None) for record in mine]
     return Unfinished(
-        runs=tuple(_open(each, left) for each in read if not _is_over(each.record, taken_back)),
+        runs=tuple(_open(each, left) for each in read if not _is_over(each.record)),
         touched=left.touched,
         saved=left.saved,
         torn=frozenset(left.torn),
@@ -62,12 +61,9 @@ def _ended_well(folder: Path) -> bool:
     return any(end.result not in LEAVES for end in ends)
 
 
-def _is_over(record: RunRecord, taken_back: Iterable[str | None]) -> bool:
-    return record.result not in LEAVES or _is_settled(record, taken_back)
-
-
-def _is_settled(record: RunRecord, taken_back: Iterable[str | None]) -> bool:
-    return record.id in taken_back or is_settled(record.folder)
+def _is_over(record: RunRecord) -> bool:
+    """A rollback says itself of what it took back that it is settled: it may have had to leave a server out."""
+    return record.result not in LEAVES or record.settled is not None
 
 
 def _read(left: Leftovers, record: RunRecord, *, settled: bool) -> _Read:

@@ -158,12 +158,11 @@ def prune(
     """Remove runs that are older than ``keep_days``, and those beyond the newest ``keep_count``; return their ids.
 
     Never removed: a damaged run, one of ``live``, and one that may have left something (it has no end, or ended
-    ``neither`` or ``interrupted``) unless it was settled or taken back. ``fleet``: look at its runs only. ``now``:
+    ``neither`` or ``interrupted``) unless it was settled. ``fleet``: look at its runs only. ``now``:
     aware UTC. Raises JournalError when a directory cannot be removed, InputError when they cannot be read.
     """
     _sweep(state_dir / RUNS, now)
     runs = _glanced(state_dir, fleet)
-    taken_back = {run.text("rolls_back") for run in runs if run.result == "applied"}
     since = now - timedelta(days=keep_days)
     gone: list[str] = []
     for number, run in enumerate(runs):
@@ -172,7 +171,7 @@ def prune(
             continue
         record = read_run(run.folder)
         last = record.ended or record.started
-        over = record.result not in LEAVES or record.settled is not None or record.id in taken_back
+        over = record.result not in LEAVES or record.settled is not None
         if over and record.fault is None and last is not None and (beyond or last < since):
             _remove(record.folder)
             gone.append(record.id)

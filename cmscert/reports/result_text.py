@@ -44,7 +44,8 @@ def run_text(
     shown = [each for each in result.steps if each.step in steps]
     ending, style = ENDINGS[result.result]
     if plan.rolls_back is not None and result.result == "applied":
-        ending = f"run {plan.rolls_back} is taken back, and that was verified"
+        part = "" if plan.complete else " as far as it could be read"
+        ending = f"run {plan.rolls_back} is taken back{part}, and that was verified"
     parts: list[RenderableType | Whole] = [phrase((f"Run {result.run}: ", "title"), (ending, style))]
     if result.why:
         parts.append(words(result.why, style))

@@ -175,13 +175,16 @@ def broken_off(made: Any, cli: Cli) -> tuple[str, Path]:  # noqa: ANN401 - the b
     return name, folder
 
 
-def test_a_run_that_is_removed_when_it_is_taken_back(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
-    """A dead run that is too old to be kept goes when it was taken back; there is nothing of it to note then."""
+def test_a_dead_run_stays_until_it_is_taken_back(single: Any, cli: Cli) -> None:  # noqa: ANN401 - same
+    """A dead run that is too old to be kept is there for its rollback, is settled then, and goes with the next run."""
     single.inventory.write_text(single.inventory.read_text() + "\npolicy: {keep_runs: {count: 1}}\n")
     name, folder = broken_off(single, cli)
     back = take_back(single, cli, name)
+    settled = (folder / "settled.json").exists()
+    take_back(single, cli, back["run"])
 
     assert back["result"] == "applied"
+    assert settled
     assert not folder.exists()
 
 
@@ -335,3 +338,23 @@ def test_the_way_back_of_a_server_that_is_away(single: Any, cli: Cli) -> None:  
 
     assert page.code == 4
     assert "Not read, so this is incomplete" in page.out
+
+
+def test_what_could_not_be_taken_back_is_not_forgotten(bench: MakeBench, program: Callable[..., Any], cli: Cli) -> None:
+    """A server that was away while a dead run was taken back is still known: the next apply starts what is off."""
+    made = bench("cluster.yaml", "aged")
+    process: list[subprocess.Popen[str]] = []
+    made.on("core3", "webadmin certs", lambda: os.kill(process[0].pid, signal.SIGKILL))
+    process.append(program("apply", made.inventory, "--yes", "--select", "service=webadmin"))
+    process[0].communicate(timeout=90)
+    made.settled()
+    made.node("core3").faults = Faults(down=True)
+    take_back(made, cli, runs_of(made)[-1], 4, "--allow", "unread-server")
+    made.node("core3").faults = Faults()
+    off = not made.node("core3").up("webadmin")
+    again = cli("apply", made.inventory, "--yes", "--select", "service=webadmin")
+    made.settled()
+
+    assert off
+    assert again.code == 0, again
+    assert made.node("core3").up("webadmin")

@@ -116,6 +116,14 @@ def test_what_is_typed_by_hand_is_never_broken() -> None:
     assert f"\n  {command}\n" in text
 
 
+@pytest.mark.parametrize(("unread", "part"), [((), ""), ((("edge1", "no answer"),), " as far as it could be read")])
+def test_a_rollback_says_how_far_it_went(unread: tuple[tuple[str, str], ...], part: str) -> None:
+    """A run of which a server had to be left out is not called taken back as a whole."""
+    plan = replace(sample_plan(), rolls_back="R", unread=unread)
+
+    assert f"run R is taken back{part}, and that was verified" in run_text(result(), plan, width=200)
+
+
 def test_run_verbose_lists_what_was_done() -> None:
     """With -v the steps that were done are listed too."""
     assert "s01 core1" in run_text(result(), sample_plan(), verbose=True)
