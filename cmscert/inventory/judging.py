@@ -32,6 +32,7 @@ from cmscert.pki.rules import (
 MOST_NODES = 5
 # Peers and people reach these by the server's own name: [S25] for c2w, [S31] for xmpp.
 _BY_FQDN = frozenset({"webadmin", "webbridge3/c2w", "xmpp"})
+_OF_PLACE = frozenset({"full-chain-missing", "fqdn-missing"})
 # What can be said when the bundle could not be loaded, which is a fault of its own.
 _WITHOUT_CHAIN = tuple(rule for rule in LEAF_RULES if rule not in (chain_broken, chain_unusual, outlives_issuer))
 
@@ -99,8 +100,9 @@ class Judging:
             if outline.issuer is None:
                 message = f"{outline.certificate_path}: {finding.message}"
             elif finding.severity == "error" or self._strict:
-                # No person can mend it: the next `renew` does, and until then there is nothing to deploy.
-                self.wanted.shelf.refuse((outline.name, outline.server), f"issuer {outline.issuer}: {finding.message}")
+                # Not an error: until it is mended, by whomever, there is nothing to deploy.
+                why = f"issuer {outline.issuer}: {finding.message}{_mended_by(finding, outline, place)}"
+                self.wanted.shelf.refuse((outline.name, outline.server), why)
                 return
             else:
                 message = f"from issuer {outline.issuer}: {finding.message}"
@@ -194,6 +196,17 @@ def uses(outline: Outline) -> Iterator[tuple[str, str, Place]]:
                 )
     for database in outline.databases:
         yield from _database_uses(database)
+
+
+def _mended_by(finding: Finding, outline: CertificateOutline, place: Place) -> str:
+    """Say what to do about something that an issuer delivered: ``renew`` looks at the certificate and its chain."""
+    if finding.reason in _OF_PLACE:
+        return ""
+    if finding.reason == "chain-broken" and place.bundle not in (None, outline.chain):
+        return f": bundle {place.bundle} has to hold the CA that signed it"
+    if finding.reason == "chain-broken" and outline.chain is None:
+        return f": certificate {outline.name} needs a chain, the bundle of that CA"
+    return ": run cmscert renew"
 
 
 def _of_place(material: Material, place: Place) -> Iterator[Finding]:

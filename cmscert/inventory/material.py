@@ -60,9 +60,9 @@ class Shelf:
                 self._keep_bundle(name, self.supplies.issuers[bundle.issuer])
 
     def refuse(self, use: Use, why: str) -> None:
-        """Do without what an issuer delivered: it is not fit any more, and ``renew`` gets another one."""
+        """Do without what an issuer delivered: it is not fit, or not any more. ``why`` says what to do, too."""
         del self.materials[use]
-        self.owed[use] = f"{why}: run cmscert renew"
+        self.owed[use] = why
 
     def digest(self) -> str:
         """Return the SHA-256 over the inventory and its public material; where the folder lies does not count."""

@@ -145,6 +145,35 @@ def test_what_is_no_longer_fit_is_owed_again(issued: Folder) -> None:
     assert owed(loaded)["turn"] == "issuer lab: a.example.com expired on 2026-02-28 00:00 UTC: run cmscert renew"
 
 
+def test_a_bundle_that_lacks_the_ca_is_for_a_person(folder: Folder) -> None:
+    """Nothing that is obtained anew would verify to another CA's bundle: what has to change there is said."""
+    text = ISSUED.replace("  corp: [", "  other: [pki/other.crt]\n  corp: [").replace("bundle: own", "bundle: other")
+    folder.write(text).mint()
+    loaded = loaded_with(folder, delivered(folder))
+
+    assert owed(loaded)["turn"].endswith("bundle other has to hold the CA that signed it")
+
+
+def test_a_chain_that_is_not_named_is_for_a_person(folder: Folder) -> None:
+    """A chain is built with the bundle that the inventory names: another run could not build a better one."""
+    text = ISSUED.replace("issuer: lab, chain: corp}", "issuer: lab}")
+    text = text.replace("turn: {certificate: got, bundle: own}", "turn: node\n    webbridge3: {https: got}")
+    folder.write(text).mint()
+    loaded = loaded_with(folder, replace(delivered(folder), issuers={}))
+
+    assert owed(loaded)["webbridge3/https"].endswith("certificate got needs a chain, the bundle of that CA")
+
+
+def test_a_name_that_nobody_asked_for_is_for_a_person(folder: Folder) -> None:
+    """With ``strict`` a place wants the server's own name, which is in no request until the inventory says so."""
+    text = ISSUED.replace("fqdn: core1.", "fqdn: other.")
+    text = text.replace("webadmin: {certificate: node, bundle: corp}", "webadmin: {certificate: got, bundle: corp}")
+    folder.write(f"{text}policy: {{profile: strict}}\n").mint()
+    loaded = loaded_with(folder, delivered(folder))
+
+    assert owed(loaded)["webadmin"].endswith("the name by which webadmin is reached")
+
+
 def test_small_flaws_of_what_was_delivered_are_warnings(issued: Folder) -> None:
     """What a strict profile refuses is a warning by default, at the certificate's entry."""
     supplies = delivered(issued, after=timedelta(days=20000))
