@@ -19,6 +19,7 @@ from cmscert.cli.sketching import rewrite_inventory
 from cmscert.lab.fleet import LabFleet
 from cmscert.lab.node import LabNode
 from cmscert.lab.pki import write_material
+from cmscert.lab.state import Machine
 
 LOOK = 0.004
 """Seconds between two looks at the databases, from inside the lab."""
@@ -34,6 +35,27 @@ class _Counted(set[Any]):
         super().add(element)
 
 
+class _Outages(list[tuple[str, float]]):
+    """The outages of a node; ``starts`` tells for each how long the service itself took to start."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.starts: list[float] = []
+        self._begun: dict[str, float] = {}
+        self._bring_up = machine.bring_up
+        machine.bring_up = self._timed  # type: ignore[method-assign]  # the stop-watch
+        machine.outages = self
+
+    def append(self, outage: tuple[str, float], /) -> None:
+        """Take a finished outage."""
+        super().append(outage)
+        self.starts.append(time.monotonic() - self._begun[outage[0]])
+
+    def _timed(self, name: str) -> None:
+        self._begun[name] = time.monotonic()
+        self._bring_up(name)
+
+
 async def serve(lab: Laboratory) -> None:
     """Run the fleet until stdin ends."""
     reader = asyncio.StreamReader()
@@ -43,6 +65,7 @@ async def serve(lab: Laboratory) -> None:
         for node in fleet.nodes.values():
             assert node.server is not None
             node.server.connections = _Counted()
+            _Outages(node.machine)
         _publish(lab, fleet)
         parted = _Parted(fleet, {name for database in lab.sketch.databases for name in database.members})
         watch = asyncio.ensure_future(parted.watch())
@@ -81,10 +104,15 @@ def _whole(fleet: LabFleet) -> Iterator[str]:
             yield from (name for name in members if fleet.database.node(name).pending is None)
 
 
+def _starts(node: LabNode) -> list[float]:
+    assert isinstance(node.outages, _Outages)
+    return node.outages.starts
+
+
 def _told(node: LabNode) -> dict[str, Any]:
     assert node.server is not None
     return {
-        "outages": node.outages,
+        "outages": [(*outage, start) for outage, start in zip(node.outages, _starts(node), strict=True)],
         "history": node.history,
         "logins": getattr(node.server.connections, "ever", 0),
         "channels": node.server.opens,

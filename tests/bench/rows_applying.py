@@ -26,7 +26,7 @@ ENVIRONMENT = {"CMS_PASSWORD": "lab"}
 ROUND_TRIPS = 3
 SERVICES = ("webadmin", "callbridge", "webbridge3", "turn", "webbridge", "xmpp", "loadbalancer", "recorder")
 OUTAGE = Pace(start=0.5, answer=0.1, database={})
-ROLLING = Pace(start=2.0, answer=0.1, database={})
+ROLLING = Pace(start=4.0, answer=0.1, database={})
 REBUILD = Pace(
     start=0.1,
     answer=0.1,
@@ -134,15 +134,14 @@ def _outages() -> Iterator[Round]:
     with _material(*(_without_databases((INVENTORIES / name).read_text(encoding="utf-8")) for name in names)) as made:
 
         def one_round() -> Mapping[str, Sample]:
-            longest: dict[str, float] = {}
+            found: dict[str, list[Sample]] = {name: [] for name in SERVICES}
             for folder in made:
                 # Where there is one call bridge only, nobody stands in for it.
                 applied = _applied(folder, "new-ca", OUTAGE, "--allow", "last-call-bridge")
                 for node in applied.nodes.values():
-                    for service, seconds in node["outages"]:
-                        longest[service] = max(longest.get(service, 0.0), seconds)
-            limit = OUTAGE.start + ROUND_TRIPS * OUTAGE.answer
-            return {f"outage-{name}": Sample(longest[name], limit) for name in SERVICES}
+                    for service, seconds, start in node["outages"]:
+                        found[service].append(Sample(seconds, start + ROUND_TRIPS * OUTAGE.answer))
+            return {f"outage-{name}": max(found[name], key=lambda each: each.value) for name in SERVICES}
 
         yield one_round
 
@@ -204,8 +203,8 @@ def _changes(line: str) -> bool:
 def _outage(service: str) -> Figure:
     return Figure(
         name=f"outage-{service}",
-        what=f"`apply` of the inventories: longest outage of {service}, every answer 100 ms late",
-        reference="the lab's start of a service + 3 round trips",
+        what=f"`apply` of the inventories: the worst outage of {service}, every answer 100 ms late",
+        reference="how long the lab took to start it, + 3 round trips",
         unit="s",
         limit=1.0,
     )
