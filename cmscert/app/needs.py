@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,11 +76,11 @@ def needs_of(
 
 def _under_way(store: Store, outline: Outline, certificate: CertificateOutline, record: Record) -> str | None:
     """Say that a request awaits its answer, whyever it was made: a key that leaked is replaced in the end."""
-    try:
-        if record.waiting is None or kept_request(store, certificate, outline.subject) is None:
+    if record.waiting is None:
+        return None
+    with suppress(InputError):  # whoever takes a damaged one up says so
+        if kept_request(store, certificate, outline.subject) is None:
             return None
-    except InputError:  # whoever takes it up says so
-        pass
     return f"asked for on {day(record.waiting.at)}, not answered yet"
 
 
