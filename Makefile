@@ -52,6 +52,8 @@ $(JUDGES): tests/npm/package-lock.json
 
 judges: $(JUDGES)
 
+# Tests start the program some hundred times: its bytecode is written once, whatever the environment says.
+unit: export PYTHONDONTWRITEBYTECODE :=
 unit: $(STAMP) $(JUDGES)
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
