@@ -41,6 +41,15 @@ def lost(server: str, what: str) -> ConnectionLost:
     )
 
 
+def gone_silent(server: str, what: str) -> ConnectionLost:
+    """The node stopped answering altogether while it was read."""
+    return ConnectionLost(
+        server,
+        f"it stopped answering during {what}",
+        hint="see whether the server is up, then try again, or raise ssh.timeout.keepalive",
+    )
+
+
 def lost_in_change(server: str, what: str, *, started: bool) -> ConnectionLost:
     """The connection ended around a change, which is never sent again."""
     if not started:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import asyncssh
 
@@ -12,9 +13,10 @@ ANSWER_LIMIT = 1 << 20
 
 
 class Intake(asyncssh.SSHClientSession[bytes]):
-    """Collects a channel's bytes and wakes the one task that reads them."""
+    """Collects a channel's bytes and wakes the one task that reads them; calls ``opened`` when the node opened it."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[[], object] = bool) -> None:
+        self._tell = opened
         self.text = bytearray()
         self.opened = False  # the node opened the channel: what was asked for may have started
         self.eof = False  # the node said that the answer ends here
@@ -29,6 +31,7 @@ class Intake(asyncssh.SSHClientSession[bytes]):
         """Take the channel, before the command is sent on it."""
         self._channel = chan
         self.opened = True
+        self._tell()
 
     def data_received(self, data: bytes, datatype: int | None) -> None:  # noqa: ARG002 - the library's signature
         """Keep what came; more than an answer can be closes the channel."""

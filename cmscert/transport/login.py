@@ -34,6 +34,7 @@ HOST_KEYS = (
 )
 OLD_HOST_KEY = "ssh-rsa"  # fact 1.9: releases 2.x may have nothing else ([MEM]), hence only with ssh.legacy
 KEEPALIVE_MISSES = 2
+KEEPALIVE_WORDS = "keepalive"
 OLD_RELEASE = "an old release may need ssh.legacy: true"
 BUSY_OR_SSH = (b"SSH-2.0-", b"SSH-1.99-", b"Exceeded MaxStartups", b"Not allowed at this time")
 
@@ -46,6 +47,7 @@ class _Visitor(asyncssh.SSHClient):
     def __init__(self) -> None:
         self.offered: asyncssh.SSHKey | None = None
         self.must_change_password = False
+        self.silent = False
         self._connection: asyncssh.SSHClientConnection | None = None
 
     @property
@@ -60,6 +62,10 @@ class _Visitor(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self._connection = conn
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell a node that answered nothing any more from one that hung up: the library has one class for both."""
+        self.silent = isinstance(exc, asyncssh.ConnectionLost) and KEEPALIVE_WORDS in str(exc)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - the library's signature
         self.offered = key
@@ -84,7 +90,8 @@ async def log_in(login: Login, credentials: Credentials, known: KnownHosts) -> L
         visitor = _Visitor()
         try:
             async with asyncio.timeout(login.timeouts.login):
-                return Line(await _connect(sock, visitor, _options(login, credentials, keys, known, peer)))
+                connection = await _connect(sock, visitor, _options(login, credentials, keys, known, peer))
+                return Line(connection, lambda: visitor.silent)
         except TimeoutError as error:
             raise _no_login_in_time(login, visitor) from error
         except Exception as error:

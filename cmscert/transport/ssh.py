@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TypeVar
 
 from cmscert.errors import ConnectionLost, NotACms, UnexpectedAnswer
@@ -17,7 +17,7 @@ from cmscert.mmp.replies import clean
 from cmscert.model.commands import Command, Effect, Reply
 from cmscert.model.login import Login
 from cmscert.transport.credentials import Credentials
-from cmscert.transport.faults import late, lost, lost_in_change, too_long, unexpected
+from cmscert.transport.faults import gone_silent, late, lost, lost_in_change, too_long, unexpected
 from cmscert.transport.intake import Intake
 from cmscert.transport.known_hosts import KnownHosts, load_known_hosts
 from cmscert.transport.line import DeniedError, Line, LostError, RefusedError
@@ -45,15 +45,29 @@ async def connect(login: Login, credentials: Credentials, known_hosts: KnownHost
 
 @asynccontextmanager
 async def connect_reader(login: Login, credentials: Credentials, known_hosts: KnownHosts) -> AsyncIterator[ReadSession]:
-    """Log in to a node for reading only. Raises NodeError."""
-    async with connect(login, credentials, known_hosts) as session:
+    """Log in to a node for reading only. Raises NodeError. A node that stops answering is given up at once."""
+    session = NodeSession(login, credentials, known_hosts, patient=False)
+    try:
+        await session.open()
         yield session
+    finally:
+        await session.close()
+
+
+class _NarrowError(Exception):
+    """The node opens one channel at a time: a shell is quicker."""
 
 
 class NodeSession:
-    """Implements ``WriteSession``. One connection, opened again when it has ended and something is to be sent."""
+    """Implements ``WriteSession``. One connection, opened again when it has ended and something is to be sent.
 
-    def __init__(self, login: Login, credentials: Credentials, known_hosts: KnownHosts) -> None:
+    ``patient``: also when it ended because the node stopped answering.
+    """
+
+    def __init__(
+        self, login: Login, credentials: Credentials, known_hosts: KnownHosts, *, patient: bool = True
+    ) -> None:
+        self._patient = patient
         self._login = login
         self._credentials = credentials
         self._known_hosts = known_hosts
@@ -61,8 +75,10 @@ class NodeSession:
         self._line_lock = asyncio.Lock()
         self._commands_denied = False
         self._commands_work = False
+        self._shell_works = True
         self._shell: Shell | None = None
         self._shell_lock = asyncio.Lock()
+        self._turns = asyncio.Lock()
         self._seconds = login.timeouts.answer
         self._store = Store(login.server, seconds=self._seconds, shared=self._line, second=self._log_in)
         self._finished = False
@@ -130,7 +146,9 @@ class NodeSession:
     async def _reading(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
             return await attempt()
-        except LostError:
+        except LostError as error:
+            if self._given_up:
+                raise gone_silent(self.server, what) from error
             try:
                 return await attempt()
             except LostError as error:
@@ -153,9 +171,16 @@ class NodeSession:
                 self._open_line = await self._log_in()
             return self._open_line
 
+    @property
+    def _given_up(self) -> bool:
+        lines = (self._open_line, self._store.line)
+        return not self._patient and any(line is not None and line.silent for line in lines)
+
     async def _log_in(self) -> Line:
         if self._finished:
             raise ConnectionLost(self.server, "the session is closed", hint="open a new one")
+        if self._given_up:
+            raise gone_silent(self.server, "an earlier question")
         return await log_in(self._login, self._credentials, self._known_hosts)
 
     async def _send(self, command: Command) -> Reply:
@@ -169,6 +194,8 @@ class NodeSession:
                 text = await self._by_channel(command)
             except DeniedError:
                 self._commands_denied = True
+            except _NarrowError:
+                text = await self._one_by_one(command)
         if text is None:
             text = await self._by_shell(command)
         return Reply(command=command, text=text, seconds=time.monotonic() - began)
@@ -177,17 +204,28 @@ class NodeSession:
         """Run a command on a channel of its own; stdout and stderr are the answer, the exit status is not ([S1])."""
 
         async def run(line: Line) -> str:
-            async with line.pace:
-                try:
-                    text = await self._exec(line, command)
-                except DeniedError as error:
-                    if self._commands_work or line.pace.busy > 1:
-                        raise RefusedError from error  # busy, not unable: it counts sessions here instead of channels
-                    raise
+            if line.pace.narrow and self._shell_works and command.effect is Effect.READ:
+                raise _NarrowError
+            try:
+                text = await self._exec(line, command)
+            except DeniedError as error:
+                if self._commands_work or line.pace.busy > 1:  # busy, not unable: it counts sessions, not channels
+                    raise RefusedError(line.pace.open) from error
+                raise
             self._commands_work = True
             return text
 
         return await self._paced(command, run)
+
+    async def _one_by_one(self, command: Command) -> str:
+        """Type a command into a shell: where one channel is open at a time, each of its own costs a round trip more."""
+        async with self._turns:
+            if self._shell_works:
+                try:
+                    return await self._by_shell(command)
+                except NotACms:
+                    self._shell_works = False
+        return await self._by_channel(command)
 
     async def _by_shell(self, command: Command) -> str:
         async with self._shell_lock:
@@ -206,36 +244,51 @@ class NodeSession:
         return await open_shell(self.server, line, seconds=self._login.timeouts.login)
 
     async def _paced(self, command: Command, use: Callable[[Line], Awaitable[T]]) -> T:
-        """Open a channel again after a pause while the node refuses it: nothing has been sent by then."""
-        for pause in PAUSES:
-            line = await self._line()
-            try:
-                return await use(line)
-            except RefusedError:
-                line.pace.refused()
-                if not line.pace.busy:
-                    self._give_way()
-                await asyncio.sleep(pause)
-        try:
-            return await use(await self._line())
-        except RefusedError as error:
-            raise UnexpectedAnswer(
-                self.server,
-                f"it refused a channel for '{command}' {len(PAUSES) + 1} times; the command was not sent",
-                hint="it has too many sessions open: end some, then try again",
-            ) from error
+        """Open a channel again while the node refuses it: nothing has been sent by then.
 
-    def _give_way(self) -> None:
+        Beside commands under way it waits for the place of one of them, else for a pause that grows.
+        """
+        pauses = iter(PAUSES)
+        while True:
+            line = await self._line()
+            async with line.pace:
+                try:
+                    return await use(line)
+                except RefusedError as error:
+                    line.pace.refused(error.beside)
+            if line.pace.open:
+                continue
+            pause = next(pauses, None)
+            if pause is None:
+                raise self._no_channel(command)
+            self._give_way(busy=pause > PAUSES[0])
+            await asyncio.sleep(pause)
+
+    def _no_channel(self, command: Command) -> UnexpectedAnswer:
+        return UnexpectedAnswer(
+            self.server,
+            f"it refused a channel for '{command}' {len(PAUSES) + 1} times; the command was not sent",
+            hint="it has too many sessions open: end some, then try again",
+        )
+
+    def _give_way(self, *, busy: bool) -> None:
         """A node that refuses the only command under way may count our idle shell or file session."""
-        if not self._store.give_way() and self._shell is not None and not self._shell_lock.locked():
+        if self._shell is not None and not self._shell.closed and not self._shell_lock.locked():
             self._shell.close()
+        else:
+            self._store.give_way(busy=busy)
 
     async def _exec(self, line: Line, command: Command) -> str:
         intake: Intake | None = None
+        places = ExitStack()
+
+        def opened() -> None:
+            line.pace.accepted()
+            places.callback(line.pace.left)
+
         try:
             async with asyncio.timeout(self._seconds):
-                intake = await line.open(command.typed)
-                line.pace.accepted()
+                intake = await line.open(command.typed, opened)
                 raw = await intake.whole()
         except TimeoutError as error:
             if intake is None:
@@ -246,6 +299,7 @@ class NodeSession:
                 raise unexpected(self.server, command, text) from error
             raise late(self.server, command, self._seconds) from error
         finally:
+            places.close()
             if intake is not None and not intake.ended:
                 intake.close()
         if intake.overflown:

@@ -31,6 +31,9 @@ T = TypeVar("T")
 _NO_SUCH = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 _GONE = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, OSError)
 
+_closing: set[asyncio.Future[None]] = set()
+"""Keeps what nobody awaits from being collected."""
+
 LineSource = Callable[[], Awaitable[Line]]
 
 
@@ -52,6 +55,12 @@ class Store:
         self._lock = asyncio.Lock()
         self._places = asyncio.Semaphore(READS_AT_ONCE)
         self._busy = 0
+        self._leaving: tuple[asyncssh.SFTPClient, int] | None = None
+
+    @property
+    def line(self) -> Line | None:
+        """The connection that files are read on, once there is one."""
+        return self._line
 
     async def names(self) -> tuple[str, ...]:
         """Return the names of the files, sorted. Names that no file of ours could have are left out."""
@@ -100,14 +109,30 @@ class Store:
         path = self._path(name)
         await self._run(f"removing {name}", lambda sftp: _remove(sftp, path))
 
-    def give_way(self) -> bool:
-        """Free the channel on the node's connection, when that is idle; True when there was one to free."""
-        if self._apart or self._client is None or self._busy:
+    def give_way(self, *, busy: bool = False) -> bool:
+        """Free the channel on the node's connection, when that is idle; True when there was one to free.
+
+        ``busy``: also when it is not, as soon as what is under way has ended. Files are read on a connection of their
+        own from then on.
+        """
+        if self._apart or self._client is None or (self._busy and not busy):
             return False
-        self._client.exit()
+        if self._busy:
+            self._leaving = (self._client, self._busy)
+        else:
+            self._client.exit()
         self._client = self._line = None
         self._apart = True
         return True
+
+    def _left(self, sftp: asyncssh.SFTPClient) -> None:
+        """Count an operation that has ended; the last one of a session that gives way closes it."""
+        self._busy -= 1
+        if self._leaving is not None and self._leaving[0] is sftp:
+            client, users = self._leaving
+            self._leaving = (client, users - 1) if users > 1 else None
+            if users == 1:
+                client.exit()
 
     async def close(self) -> None:
         """Close the SFTP session, and the connection that was opened for it."""
@@ -148,7 +173,7 @@ class Store:
                     self._server, f"{what} was refused: {why}", hint="see whether the store is full (df)"
                 ) from error
             finally:
-                self._busy -= 1
+                self._left(sftp)
 
     async def _in_time(
         self,
@@ -218,7 +243,7 @@ class Store:
                     try:
                         return await line.sftp()
                     except RefusedError:
-                        await asyncio.sleep(pause)
+                        await line.pace.make_room(pause)
                 return await line.sftp()
         except TimeoutError as error:
             line.abort()
@@ -259,7 +284,7 @@ async def _names_in(sftp: asyncssh.SFTPClient, folder: bytes) -> list[bytes]:
 
 
 async def _read(sftp: asyncssh.SFTPClient, path: bytes, *, last: int | None = None) -> bytes | None:
-    """Read a file; more than the limit shows in the length. Open, read beside size, close: three round trips."""
+    """Read a file; more than the limit shows in the length. Open, read beside size: two round trips."""
     try:
         file = await sftp.open(path, "rb", encoding=None, block_size=0)
     except _NO_SUCH:
@@ -273,7 +298,20 @@ async def _read(sftp: asyncssh.SFTPClient, path: bytes, *, last: int | None = No
             return first
         return await _read_on(file, bytearray(first), 0, FILE_LIMIT + 1)
     finally:
-        await file.close()
+        _close_later(file)
+
+
+def _close_later(file: asyncssh.SFTPClientFile) -> None:
+    """Close a file that was read; the answer is not waited for, it would be a round trip for nothing."""
+    closing = asyncio.ensure_future(file.close())
+    _closing.add(closing)
+    closing.add_done_callback(_closed)
+
+
+def _closed(closing: asyncio.Future[None]) -> None:
+    _closing.discard(closing)
+    if not closing.cancelled():
+        closing.exception()
 
 
 async def _read_on(file: asyncssh.SFTPClientFile, read: bytearray, start: int, limit: int) -> bytes:

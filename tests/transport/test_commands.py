@@ -11,6 +11,8 @@ import pytest
 
 from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedAnswer
 from cmscert.model.commands import Command
+from cmscert.model.login import Login
+from cmscert.transport.ssh import Credentials, connect_reader, load_known_hosts
 
 if TYPE_CHECKING:
     from tests.transport.conftest import Relay, Script, SessionTo
@@ -208,6 +210,51 @@ async def test_frozen_node(
         with pytest.raises(ConnectionLost, match="may or may not"):
             await task
     assert time.monotonic() - began < 5
+
+
+async def test_reading_gives_a_frozen_node_up(
+    node: Script,
+    login_to: Callable[..., Login],
+    credentials: Credentials,
+    read: MakeCommand,
+    relay_to: Callable[[int], Awaitable[Relay]],
+) -> None:
+    """Whoever only reads asks a node that stopped answering nothing more: a second log-in would only take as long."""
+    relay = await relay_to(node.port)
+    node.silent.add("x")
+    began = time.monotonic()
+    login = login_to(node, port=relay.port, keepalive=0.15, answer=20, login=20)
+    async with connect_reader(login, credentials, load_known_hosts(login.known_hosts)) as session:
+        tasks = [asyncio.ensure_future(session.ask(read(typed))) for typed in ("x", "y", "z")]
+        await node.arrival("x")
+        relay.freeze()
+        for task in tasks:
+            with pytest.raises(ConnectionLost, match="stopped answering"):
+                await task
+        with pytest.raises(ConnectionLost, match="stopped answering"):
+            await session.list_files()
+    assert (time.monotonic() - began < 5, relay.accepted) == (True, 1)
+
+
+async def test_a_node_of_one_channel_is_typed_at(node: Script, session_to: SessionTo, read: MakeCommand) -> None:
+    """Where one channel is open at a time, commands that read go through one shell; each is sent once."""
+    node.max_channels = 1
+    node.answers = {f"c{number}": f"a{number}".encode() for number in range(12)}
+    async with session_to(node) as session:
+        replies = await asyncio.gather(*(session.ask(read(typed)) for typed in node.answers))
+    assert [reply.text.strip() for reply in replies] == [text.decode() for text in node.answers.values()]
+    assert (sorted(node.seen), node.shell_starts, node.logins) == (sorted(node.answers), 1, 1)
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_node_of_one_channel_without_a_shell(node: Script, session_to: SessionTo, read: MakeCommand) -> None:
+    """Commands go through a channel each, one after another, where the shell is denied."""
+    node.max_channels, node.shell = 1, False
+    node.answers = {f"c{number}": f"a{number}".encode() for number in range(12)}
+    async with session_to(node) as session:
+        replies = await asyncio.gather(*(session.ask(read(typed)) for typed in node.answers))
+    assert [reply.text for reply in replies] == [text.decode() for text in node.answers.values()]
+    assert (sorted(node.seen), node.logins) == (sorted(node.answers), 1)
 
 
 async def test_idle_connection_that_ended(

@@ -313,6 +313,24 @@ async def test_idle_sftp_gives_way(node: Script, session_to: SessionTo, read: Ma
     assert node.logins == 1
 
 
+async def test_sftp_gives_way_when_it_has_ended_what_it_does(
+    node: Script, session_to: SessionTo, read: MakeCommand
+) -> None:
+    """On a node that allows one channel, files and commands at once are all read; files on a login of their own."""
+    node.max_channels = 1
+    node.slow_reads = 0.05
+    node.files = {"a": b"1", "b": b"2"}
+    node.answers["version"] = b"3.9"
+    async with session_to(node) as session:
+        assert await session.list_files() == ("a", "b")
+        reads = [asyncio.ensure_future(session.read_file(name)) for name in node.files]
+        await asyncio.sleep(0.02)
+        assert (await session.ask(read("version"))).text == "3.9"
+        assert [await each for each in reads] == [b"1", b"2"]
+        assert await session.read_file("a") == b"1"
+    assert node.logins == 2
+
+
 async def test_reading_is_repeated_and_writing_is_not(node: Script, session_to: SessionTo) -> None:
     """A read that loses its connection is done again on a new one; a write says that nobody knows."""
     node.files["a"] = b"1"

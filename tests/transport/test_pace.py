@@ -76,3 +76,47 @@ async def test_growth_lets_in() -> None:
         pace.accepted()
         await asyncio.wait_for(waiting, 1)
         assert pace.busy == 2
+
+
+def test_a_node_that_refuses_twice_beside_as_many_is_not_asked_for_more() -> None:
+    """What it opened is the most from then on, however many it accepts later."""
+    pace = Pace()
+    for _ in range(3):
+        pace.accepted()
+    pace.refused()
+    pace.refused()
+    for _ in range(20):
+        pace.accepted()
+    assert (pace.limit, pace.narrow) == (3, False)
+
+
+def test_a_node_of_one_channel_shows_at_the_second_refusal() -> None:
+    """The first one beside one other may be a hurry that passes, and is asked for again at once."""
+    pace = Pace()
+    pace.accepted()
+    pace.refused()
+    assert (pace.limit, pace.narrow) == (2, False)
+    pace.left()
+    pace.refused(beside=1)
+    assert (pace.limit, pace.narrow) == (1, True)
+
+
+async def test_room_for_something_else() -> None:
+    """Whoever needs a channel for files waits for a command to end, and commands leave that place free."""
+    pace = Pace()
+    pace.accepted()
+    pace.accepted()
+    waiting, gone = (asyncio.ensure_future(pace.make_room(60)) for _ in range(2))
+    await asyncio.sleep(0)
+    assert pace.limit == 1
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    pace.left()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_room_where_no_command_is_under_way() -> None:
+    """Then there is only time to wait for."""
+    pace = Pace()
+    await asyncio.wait_for(pace.make_room(0), 1)
+    assert pace.limit == 2
