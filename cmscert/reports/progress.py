@@ -79,6 +79,7 @@ class _Server:
     steps: int
     done: set[str] = field(default_factory=set)
     skipped: int = 0
+    left: str = ""
     doing: str = "waiting"
     since: float | None = None
     style: str = "dim"
@@ -146,13 +147,14 @@ class LiveProgress:
                 row.done.add(event.step)
                 row.doing, row.style = ("done", "green") if len(row.done) >= row.steps else ("waiting", "dim")
             case "undone":
-                row.doing, row.style = f"{event.step} undone", "yellow"
+                row.doing, row.style = (row.left, "red") if row.left else (f"{event.step} undone", "yellow")
             case "skipped":
                 row.skipped += 1
                 if row.style not in {"red", "yellow"}:  # that tells why
                     row.doing, row.style = f"{row.skipped} not started", "dim"
             case _:
                 row.doing, row.style = f"{event.step} {OUTCOMES[event.outcome]}: {safe(event.why or '')}", "red"
+                row.left = row.doing if event.outcome == "left" else row.left
 
     def table(self) -> Group:
         """Draw the picture of this moment."""

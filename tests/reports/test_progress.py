@@ -95,3 +95,14 @@ def test_live_table_of_an_interrupted_run() -> None:
         live(StepEnded(at=MOMENT, step=step, server="core1", outcome="skipped", why="interrupted"))
 
     assert draw(live.table(), width=70, colour=False).split() == ["core1", "1/3", "2", "not", "started"]
+
+
+def test_live_table_keeps_what_was_left() -> None:
+    """A step that could not be taken back stays in the picture, whatever goes back after it."""
+    live = LiveProgress(io.StringIO(), {"core1": 2}, timer=lambda: 0.0)
+    live(StepEnded(at=MOMENT, step="1", server="core1", outcome="done"))
+    live(StepEnded(at=MOMENT, step="2", server="core1", outcome="left", why="silence"))
+    live(StepStarted(at=MOMENT, step="1", server="core1", what="bind turn", undoing=True))
+    live(StepEnded(at=MOMENT, step="1", server="core1", outcome="undone"))
+
+    assert "core1 0/2 2 LEFT AS IT IS: silence" in draw(live.table(), width=70, colour=False)
