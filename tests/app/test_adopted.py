@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,7 +124,6 @@ def adopted(
     look(loaded, {name: replace(each, name=name) for name, (each, _) in zip(made.names, seen, strict=True)})
 
 
-@pytest.mark.unwatched
 @settings(max_examples=200, deadline=None)
 @given(found=servers(), numbers=st.booleans())
 def test_any_fleet_plans_to_nothing(found: tuple[ToyServer, ...], *, numbers: bool) -> None:

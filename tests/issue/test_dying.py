@@ -163,7 +163,6 @@ def orphans(store: Store) -> set[str]:
     return {path.stem for kind in kinds for path in store.path.glob(f"{kind}/*")} - named
 
 
-@pytest.mark.unwatched
 @settings(max_examples=150, deadline=None)
 @given(before=ACTS, last=ACTS.filter(bool), steps=st.integers(0, 40), share=st.sampled_from((0.0, 0.5, 1.0)))
 def test_death_at_any_step(before: list[Act], last: list[Act], steps: int, share: float) -> None:
