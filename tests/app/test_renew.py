@@ -689,6 +689,22 @@ async def test_a_request_of_a_server_is_given_up(scene: MakeScene, old: str, new
     assert len([name for name in stage.lab.node("core1").files if name.endswith(".key")]) == 2
 
 
+async def test_a_key_that_is_to_be_made_elsewhere(scene: MakeScene) -> None:
+    """A request for a key on a server is given up when the key is to be made here, and nobody logs in for that."""
+    only = {"select": ("certificate=node", "server=core1")}
+    stage = scene(DEVICE.replace("issuer: lab\n    key", "issuer: people\n    key"))
+    await stage.renew(**only)
+    stage.folder.write(stage.folder.inventory.read_text().replace("    key: {made: device}\n", ""))
+    sessions = stage.sessions
+    report = await stage.renew(**only)
+    pending = open_store(stage.folder.outline(), keys=False).pending("node", "core1")
+
+    assert states(report) == {"node/core1": "waiting"}
+    assert pending is not None
+    assert pending.device_key is None
+    assert stage.sessions == sessions
+
+
 async def test_a_damaged_request_of_a_server(scene: MakeScene) -> None:
     """A request that is no longer what was written fails its certificate, and no other."""
     stage = scene(DEVICE.replace("issuer: lab\n    key", "issuer: people\n    key"))
