@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 @talks(*reading("markdown", "runbook", "html"))
 def command(output: Output, inventory: Path, save: Path | None, parallel: int, *, detailed_exitcode: bool) -> int:
     """Say what differs, why, and the ordered steps; reads only."""
-    from cmscert.mmp.services import SERVICES
-    from cmscert.reports.plan_document import dump, plan_document
-
     made, failures, draw = (_overview if output.form == "html" else _plan)(output, inventory, parallel)
     if save is not None:
+        from cmscert.mmp.services import SERVICES
+        from cmscert.reports.plan_document import dump, plan_document
+
         write_file(save, dump(plan_document(made, SERVICES)))
     output.result(draw())
     output.failures(failures)
