@@ -21,8 +21,8 @@ class DriftReport:
     """What on the nodes is not as wanted. ``unread``: (server, why).
 
     ``asked``: everything that was compared, in the inventory's order. ``outside``: (server, slot) of what the selection
-    left out: whole servers (slot is None), and slots and databases of those that it kept a part of. ``file``: the inventory, relative to the root of
-    its checkout where it is in one, else to the working directory.
+    left out: whole servers (slot is None), and slots and databases of those that it kept a part of. ``file``: the
+    inventory, relative to the root of its checkout where it is in one, else to the working directory.
     """
 
     made_at: datetime

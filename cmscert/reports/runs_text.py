@@ -113,7 +113,7 @@ def _revision(record: RunRecord) -> str:
     return f"{str(revision.get('commit'))[:COMMIT]}{changed}"
 
 
-def run_record_text(
+def run_record_text(  # noqa: PLR0913 - each is one thing that a person may want otherwise
     record: RunRecord,
     plan: Plan | None,
     *,
