@@ -191,14 +191,18 @@ class NodeSession:
         text: str | None = None
         if not command.confirms and not self._commands_denied:
             try:
-                text = await self._by_channel(command)
+                text = await self._as_commands(command)
             except DeniedError:
                 self._commands_denied = True
-            except _NarrowError:
-                text = await self._one_by_one(command)
         if text is None:
             text = await self._by_shell(command)
         return Reply(command=command, text=text, seconds=time.monotonic() - began)
+
+    async def _as_commands(self, command: Command) -> str:
+        try:
+            return await self._by_channel(command)
+        except _NarrowError:
+            return await self._one_by_one(command)
 
     async def _by_channel(self, command: Command) -> str:
         """Run a command on a channel of its own; stdout and stderr are the answer, the exit status is not ([S1])."""

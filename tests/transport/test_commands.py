@@ -257,6 +257,17 @@ async def test_a_node_of_one_channel_without_a_shell(node: Script, session_to: S
     assert (sorted(node.seen), node.logins) == (sorted(node.answers), 1)
 
 
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_node_of_one_channel_that_denies_all(node: Script, session_to: SessionTo, read: MakeCommand) -> None:
+    """A node that refuses, then denies commands and shells is told as one without a command line."""
+    node.max_channels, node.shell, node.exec_channel = 1, False, False
+    async with session_to(node) as session:
+        asked = (session.ask(read(f"c{number}")) for number in range(12))
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(error).__name__ for error in ended} <= {"NotACms", "UnexpectedAnswer"}
+    assert node.seen == []
+
+
 async def test_idle_connection_that_ended(
     node: Script, session_to: SessionTo, change: MakeCommand, relay_to: Callable[[int], Awaitable[Relay]]
 ) -> None:
