@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +85,6 @@ def typed(action: Rebind) -> list[str]:
     )
 
 
-@pytest.mark.unwatched
 @settings(max_examples=150, deadline=None)
 @given(plan=wishes(), rollback=st.booleans())
 def test_invariants_hold_for_every_plan(plan: list[Wish], rollback: bool) -> None:  # noqa: FBT001 - drawn
