@@ -133,6 +133,8 @@ def after(action: Action, before: ObservedServer, predicted: ObservedServer, nod
     unset = frozenset() if back or stopped else frozenset(_unset(action, before))
     leaves = {} if stopped else dict(_leaves(node, action.service, before, predicted, back=back))
     leaves = {slot: right for slot, right in leaves.items() if slot not in unset}
+    silent = dict(_silent(before, predicted, action.service)) if back else dict.fromkeys(unset, frozenset[str]())
+    silent = {slot: right for slot, right in silent.items() if slot not in leaves}  # an earlier run silenced those
     rotates = any(right and not right & _served(before, slot) for slot, right in leaves.items())
     only = {binding.slot for binding in action.bindings} if isinstance(action, Rebind) else set()
     bindings = tuple(screen.value.binding(slot) for slot in sorted(only if back else {*screen.value.bindings, *only}))
@@ -149,7 +151,7 @@ def after(action: Action, before: ObservedServer, predicted: ObservedServer, nod
             started=not stopped,
             back=back,
             bare=(back or bool(unset)) and not any(_identities(predicted, row.restart_of or row.name)),
-            silent=dict(_silent(before, predicted, action.service)) if back else dict.fromkeys(unset, frozenset()),
+            silent=silent,
         )
     )
 

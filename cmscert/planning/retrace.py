@@ -279,7 +279,7 @@ def _wake(stand: Stand) -> Back:
     return Back(
         switch=stand.switches[-1],
         bindings=tuple(each[0] for each in names),
-        undo=tuple(each[-1] for each in names),
+        undo=tuple(each[0] for each in names),
         pairs=tuple(each[0] for each in names if each[0].key and each[0].certificate),
         because=(stopped if stand.stopped_by_run else unproven,),
     )

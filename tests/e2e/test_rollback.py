@@ -358,3 +358,33 @@ def test_what_could_not_be_taken_back_is_not_forgotten(bench: MakeBench, program
     assert off
     assert again.code == 0, again
     assert made.node("core3").up("webadmin")
+
+
+@pytest.mark.parametrize("command", ["rollback", "apply"])
+def test_going_on_fails_once(single: Any, program: Callable[..., Any], cli: Cli, command: str) -> None:  # noqa: ANN401 - same
+    """A service that a dead run stopped is up on its old names when going on fails. That is proven: code 8."""
+    process: list[subprocess.Popen[str]] = []
+    single.on("cms", "turn disable", lambda: process[0].send_signal(signal.SIGKILL))
+    process.append(program("apply", single.inventory, "--yes", "--select", "service=turn"))
+    process[0].communicate(timeout=60)
+    single.settled()
+    stopped = single.state()["cms"]["turn"]
+    node = single.node("cms")
+
+    def begin() -> None:
+        node.faults = Faults(fail={"turn enable": "no"})
+        single.on("cms", "", end)
+
+    def end() -> None:
+        node.faults = Faults()
+
+    single.on("cms", "turn enable", begin)
+    words = [runs_of(single)[-1], "--state-dir", single.folder / ".cmscert"] if command == "rollback" else []
+    ran = cli(command, *(words or [single.inventory, "--select", "service=turn"]), "--yes", "--format", "json")
+    single.settled()
+    turn = single.state()["cms"]["turn"]
+
+    assert not stopped["up"]
+    assert ran.code == 8, ran
+    assert turn["up"]
+    assert turn["bound"] == stopped["bound"]
