@@ -7,12 +7,14 @@ in the quickest way it has; what each asks stands in ``tests/bench/neighbours``.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import venv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -56,7 +58,9 @@ def ansible(binaries: Path, jobs: Path) -> Run:
     with TemporaryDirectory(prefix="cmscert-bench-") as folder:
         run([binaries / "python", FOLDER / "ansible_screens.py", jobs, folder])
         settings = f"ANSIBLE_CONFIG={folder}/ansible.cfg"
-        return run(["env", settings, binaries / "ansible-playbook", f"{folder}/screens.json"])
+        words: list[str | Path] = ["env", settings, binaries / "ansible-playbook", f"{folder}/screens.json"]
+        told = run([binaries / "python", FOLDER / "whole.py", *words])
+        return replace(told, **json.loads(told.told.splitlines()[-1]))
 
 
 def script(name: str, binaries: Path, jobs: Path) -> Run:

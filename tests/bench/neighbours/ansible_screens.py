@@ -29,7 +29,7 @@ host_key_checking = True
 [ssh_connection]
 password_mechanism = ssh_askpass
 control_path_dir = {folder}/cp
-ssh_args = -F none -o ControlMaster=auto -o ControlPersist=10s
+ssh_args = -F none -o ControlMaster=auto -o ControlPersist=5s
 ssh_common_args = -o UserKnownHostsFile={known_hosts} -o PreferredAuthentications=password
 """
 
