@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import asyncssh
 from asyncssh.constants import FILEXFER_TYPE_DIRECTORY
 
 from cmscert.errors import AnswerTimeout, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.replies import clean
-from cmscert.transport.line import DeniedError, Line, LostError, RefusedError
+from cmscert.transport.line import CLOSE_SECONDS, DeniedError, Line, LostError, RefusedError
 from cmscert.transport.pace import PAUSES
 from cmscert.transport.session import Sink
 
@@ -31,8 +32,8 @@ T = TypeVar("T")
 _NO_SUCH = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 _GONE = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, OSError)
 
-_closing: set[asyncio.Future[None]] = set()
-"""Keeps what nobody awaits from being collected."""
+_closing: WeakKeyDictionary[asyncssh.SFTPClient, set[asyncio.Future[None]]] = WeakKeyDictionary()
+"""Files that are being closed while others are read."""
 
 LineSource = Callable[[], Awaitable[Line]]
 
@@ -137,6 +138,8 @@ class Store:
     async def close(self) -> None:
         """Close the SFTP session, and the connection that was opened for it."""
         if self._client is not None:
+            if closing := _closing.get(self._client):
+                await asyncio.wait(set(closing), timeout=CLOSE_SECONDS)
             self._client.exit()
         if self._apart and self._line is not None:
             await self._line.close()
@@ -298,20 +301,21 @@ async def _read(sftp: asyncssh.SFTPClient, path: bytes, *, last: int | None = No
             return first
         return await _read_on(file, bytearray(first), 0, FILE_LIMIT + 1)
     finally:
-        _close_later(file)
+        _close_later(sftp, file)
 
 
-def _close_later(file: asyncssh.SFTPClientFile) -> None:
-    """Close a file that was read; the answer is not waited for, it would be a round trip for nothing."""
+def _close_later(sftp: asyncssh.SFTPClient, file: asyncssh.SFTPClientFile) -> None:
+    """Close a file that was read; only the log-out waits for the answer, it would be a round trip for nothing."""
+    others = _closing.setdefault(sftp, set())
     closing = asyncio.ensure_future(file.close())
-    _closing.add(closing)
-    closing.add_done_callback(_closed)
+    others.add(closing)
 
+    def closed(done: asyncio.Future[None]) -> None:
+        others.discard(done)
+        if not done.cancelled():
+            done.exception()  # the file is read: whatever is said to its end changes nothing
 
-def _closed(closing: asyncio.Future[None]) -> None:
-    _closing.discard(closing)
-    if not closing.cancelled():
-        closing.exception()
+    closing.add_done_callback(closed)
 
 
 async def _read_on(file: asyncssh.SFTPClientFile, read: bytearray, start: int, limit: int) -> bytes:
