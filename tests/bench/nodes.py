@@ -4,7 +4,7 @@ Takes orders on stdin, one JSON object a line, and answers each with a line: ``d
 ``channels`` (most at once on a connection, null for any number), ``forget`` (what was asked so far), ``asked`` (tell
 it), ``wire`` (put a wire of so many seconds a round trip before each node, and write an inventory that leads through
 it; ``dead`` names a node whose wire goes dead at its first command), ``gate`` (let no node answer before there is a
-connection to every node, once). Ends with its stdin.
+connection to every node, once), ``keys`` (public keys that may log in). Ends with its stdin.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ def obey(fleet: LabFleet, order: Mapping[str, Any]) -> object:
         assert node.server is not None
         node.spec.answer_delay = order.get("delay", node.spec.answer_delay)
         node.switches.max_channels = order.get("channels", node.switches.max_channels)
+        node.spec.authorized_keys = order.get("keys", node.spec.authorized_keys)
         if order.get("forget"):
             for record in (node.commands, node.transfers, node.history, node.audit):
                 record.clear()
