@@ -36,7 +36,7 @@ COMMANDS: dict[str, str] = {
 """In the order of their use, with what each says of itself: the first page of help loads none of them."""
 
 SELDOM = 20_000
-"""Objects between two looks for garbage. At Python's 700 a start, whose objects all stay, looks in vain again and again,
+"""Objects between two looks for garbage. At Python's 700 a start, whose objects all stay, looks in vain time and again,
 and the reading of 1,000 servers takes half as long again."""
 
 COMPLETE = "_CMSCERT_COMPLETE"
