@@ -17,7 +17,7 @@ from cmscert.transport.faults import late, too_long, unexpected
 from cmscert.transport.intake import Intake
 from cmscert.transport.line import DeniedError, Line, LostError
 
-SETTLE_SECONDS = 0.01
+SETTLE_SECONDS = 0.02
 """Silence after the learnt prompt: what follows at once shows that it was text."""
 
 QUESTION_SECONDS = 0.2
