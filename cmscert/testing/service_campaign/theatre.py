@@ -52,6 +52,7 @@ class Theatre:
         self.held: frozenset[str] = frozenset()
         self.first: Snapshot = {}
         self.mended = False
+        self.lifted: tuple[str, ...] = ()
 
     async def begin(self) -> None:
         """Look at the fleet before anything happens."""
@@ -83,7 +84,9 @@ class Theatre:
         await self.fleet.settled()
 
     async def mend(self) -> None:
-        """Do what a person does before the next start, where a guard asks for it: wait for a lock, mend a node."""
+        """Do what a person does before the next start, where a guard asks for it: wait, mend a node, lift the guard."""
+        if self.case.setting.scenario != "fresh":
+            self.lifted = tuple(self.starts[-1].guards & {"last-call-bridge"})
         self.mended = True
         await asyncio.sleep(_LOCK_SECONDS)
         for node in self.fleet.nodes.values():
@@ -155,7 +158,7 @@ class Theatre:
         options = ApplyOptions(
             state_dir=self.state,
             rollback=self.case.rollback,
-            allow=ALLOW if self.case.setting.database == "aged" else (),
+            allow=(*(ALLOW if self.case.setting.database == "aged" else ()), *self.lifted),
         )
         return apply(self.stage.inventory, ports, talk, now=self.loop.clock(), stop=process.stop, options=options)
 
