@@ -71,8 +71,7 @@ async def rollback(
     Raises InputError and SecretError before any connection; LockHeld, GuardRefused and NotConfirmed before any change;
     JournalError when the journal cannot be opened.
     """
-    state_dir = _state_dir(options)
-    found = find_run(state_dir, name)
+    state_dir, found = _found(name, options)
     fleet = read_past(found).plan.fleet
     writer = writer_for(fleet, ports.clock(), command="rollback", allow=options.allow)
     run = Running(
@@ -116,8 +115,7 @@ async def way_back(name: str, ports: Ports, *, now: datetime, options: RollbackO
 
     Raises InputError and SecretError.
     """
-    state_dir = _state_dir(options)
-    found = find_run(state_dir, name)
+    state_dir, found = _found(name, options)
     record, later = _told_now(found, state_dir)
     fleet = read_past(record).plan.fleet
     past = _remembered(record, later, find_unfinished(state_dir, fleet))
@@ -175,12 +173,13 @@ def _planned(past: Past, chosen: Chosen, sighted: Sighted, now: datetime, dead: 
     return planned
 
 
-def _state_dir(options: RollbackOptions) -> Path:
-    found = state_dir_for(options.state_dir, options.inventory, working=Path())
-    if found is None:
+def _found(name: str, options: RollbackOptions) -> tuple[Path, RunRecord]:
+    """Find a run, and the directory that it is in. Raises InputError."""
+    state_dir = state_dir_for(options.state_dir, options.inventory, working=Path())
+    if state_dir is None:
         fault = Fault(message="there are no runs in the working folder", reason="run")
         raise InputError([fault], hint="name the inventory with --inventory, or the journals with --state-dir")
-    return found
+    return state_dir, find_run(state_dir, name, inventory=None if options.inventory is None else options.inventory.name)
 
 
 def read_past(record: RunRecord) -> Past:

@@ -74,12 +74,13 @@ def runs(state_dir: Path, *, fleet: str | None = None, limit: int, select: tuple
     return RunsResult(runs=shown, more=more, live=_live(state_dir, shown))
 
 
-def run_detail(state_dir: Path, name: str, *, select: tuple[str, ...] = ()) -> RunDetail:
+def run_detail(state_dir: Path, name: str, *, inventory: Path | None = None, select: tuple[str, ...] = ()) -> RunDetail:
     """Read one run by its id or the beginning of it. Raises InputError when there is none, or more than one.
 
-    ``select``: only its steps on servers and services that fit; InputError when there are none.
+    ``inventory``: whose newest run ``last`` is, where several share a directory. ``select``: only its steps on servers
+    and services that fit; InputError when there are none.
     """
-    record = find_run(state_dir, name)
+    record = find_run(state_dir, name, inventory=None if inventory is None else inventory.name)
     plan = _plan_of(record)
     live = record.id in _live(state_dir, (record,))
     detail = RunDetail(record=record, plan=plan, files=_kept(record.folder), live=live)

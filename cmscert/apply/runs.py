@@ -106,12 +106,12 @@ def list_runs(
     """
     kept: list[RunRecord] = []
     for folder in reversed(run_folders(state_dir)):
-        if newest is not None and len(kept) >= newest:
+        if newest is not None and len(kept) >= newest and _second(folder.name) != _second(kept[-1].id):
             break
         record = read_run(folder)
         if (fleet is None or record.fleet == fleet) and fits(record):
             kept.append(record)
-    return tuple(sorted(kept, key=_age))
+    return tuple(sorted(kept, key=_age)[-newest if newest else 0 :])
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -128,11 +128,16 @@ def read_run(folder: Path) -> RunRecord:
     )
 
 
-def find_run(state_dir: Path, name: str) -> RunRecord:
-    """Read the run of that id, the only one whose id begins so, or the newest (``last``). Raises InputError."""
+def find_run(state_dir: Path, name: str, *, inventory: str | None = None) -> RunRecord:
+    """Read the run of that id, the only one whose id begins so, or the newest (``last``). Raises InputError.
+
+    ``inventory``: the newest is one that went by a file of this name, as fleets may share a directory.
+    """
     folders = {folder.name: folder for folder in run_folders(state_dir)}
-    if name == LAST and folders and name not in folders:
-        return list_runs(state_dir, newest=1)[0]
+    if name == LAST and name not in folders:
+        last = list_runs(state_dir, newest=1, fits=lambda each: inventory in (None, each.text("inventory")))
+        if last:
+            return last[0]
     if name in folders:
         return read_run(folders[name])
     like = [each for each in folders if name and each.startswith(name)]
@@ -212,14 +217,18 @@ def run_folders(state_dir: Path) -> tuple[Path, ...]:
     return tuple(state_dir / RUNS / name for name in sorted(names))
 
 
+def _second(run: str) -> str:
+    return run.partition("-")[0]
+
+
 def _age(record: RunRecord) -> tuple[str, float, str]:
     """Sort by the moment in the id, and within its second by the first event."""
-    return record.id.partition("-")[0], record.started.timestamp() if record.started else 0.0, record.id
+    return _second(record.id), record.started.timestamp() if record.started else 0.0, record.id
 
 
 def _end(record: RunRecord) -> tuple[str, float, str]:
     """Sort by the moment in the id, and within its second by the end: a run without one is the newest."""
-    return record.id.partition("-")[0], record.ended.timestamp() if record.ended else inf, record.id
+    return _second(record.id), record.ended.timestamp() if record.ended else inf, record.id
 
 
 def _remove(folder: Path) -> None:

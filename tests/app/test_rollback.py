@@ -13,11 +13,11 @@ from cmscert.app.rollback import (
     LARGEST_SAVED,
     RollbackOptions,
     _choose,
+    _found,
     _inventory_of,
     _planned,
     _remembered,
     _settles,
-    _state_dir,
     _told_now,
     read_past,
 )
@@ -236,10 +236,12 @@ def test_no_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Where nothing is named, runs are looked for in the working folder, and missing ones are said to be missing."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as caught:
-        _state_dir(RollbackOptions())
+        _found("last", RollbackOptions())
     assert "no runs in the working folder" in reason(caught)
     (tmp_path / ".cmscert").mkdir()
-    assert _state_dir(RollbackOptions()) == Path(".cmscert")
+    with pytest.raises(InputError) as caught:
+        _found("last", RollbackOptions())
+    assert "no run 'last'" in reason(caught)
 
 
 def test_names_that_cannot_be_typed(runs: Runs, tmp_path: Path) -> None:

@@ -32,12 +32,16 @@ def ran(
     select: tuple[str, ...] = (),
     rolls_back: str | None = None,
     mark: str = "aaaaaa",
+    inventory: str = "toy.yaml",
 ) -> str:
     """Leave a run that ended so many days ago; without a result it never did. Return its id."""
     at = NOW - timedelta(days=days)
     run = f"{at:%Y%m%dT%H%M%SZ}-{mark}"
     journal = Journal.create(
-        state, run, {}, {"fleet": fleet, "select": list(select), "user": "me", "rolls_back": rolls_back}
+        state,
+        run,
+        {},
+        {"fleet": fleet, "inventory": inventory, "select": list(select), "user": "me", "rolls_back": rolls_back},
     )
     journal.append(RunStarted(at=at, run=run, fleet=fleet, steps=0))
     if result is not None:
@@ -181,6 +185,29 @@ def test_of_two_runs_of_one_second_the_first_goes(tmp_path: Path) -> None:
     first, last = ran(tmp_path, 0, mark="ffffff"), ran(tmp_path, 0, None, mark="000000")
 
     assert prune(tmp_path, keep_count=1, now=NOW, live=[last]) == (first,)
+
+
+def test_last_is_the_newest_of_an_inventory(tmp_path: Path) -> None:
+    """Fleets may share a folder: whoever names an inventory means its runs, and one without any has no last."""
+    mine, other = ran(tmp_path, 2), ran(tmp_path, 1, fleet="other", inventory="other.yaml")
+
+    assert find_run(tmp_path, "last").id == other
+    assert find_run(tmp_path, "last", inventory="toy.yaml").id == mine
+    with pytest.raises(InputError, match="no run 'last'"):
+        find_run(tmp_path, "last", inventory="third.yaml")
+
+
+def test_last_of_one_second_is_what_began_last(tmp_path: Path) -> None:
+    """The random part of an id says nothing about time."""
+    at = NOW.replace(microsecond=1)
+    last = Journal.create(tmp_path, f"{at:%Y%m%dT%H%M%SZ}-000000", {}, {"fleet": "toy"})
+    last.append(RunStarted(at=at, run=last.folder.name, fleet="toy", steps=0))
+    last.close()
+    first = ran(tmp_path, 0, mark="ffffff")
+
+    assert find_run(tmp_path, "last").id == last.folder.name
+    assert [each.id for each in list_runs(tmp_path, newest=2)] == [first, last.folder.name]
+    assert [each.id for each in list_runs(tmp_path)] == [first, last.folder.name]
 
 
 def test_a_fleet_prunes_its_own_runs(tmp_path: Path) -> None:

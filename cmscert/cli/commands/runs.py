@@ -80,7 +80,7 @@ def show(output: Output, run: str, inventory: Path | None) -> int:
     """
     from cmscert.app.runs import run_detail
 
-    made = run_detail(_state_dir(output, inventory), run, select=_select(output))
+    made = run_detail(_state_dir(output, inventory), run, inventory=inventory, select=_select(output))
     if output.form == "html":
         from cmscert.app.runs import seen_before
         from cmscert.reports.html.run import run_page
