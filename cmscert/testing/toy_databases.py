@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -291,8 +291,3 @@ async def _never() -> str:
 
 async def _probe(_address: str, _port: int, _name: str) -> Reading[tuple[Certificate, ...]]:
     return ABSENT
-
-
-def seen_as(observed: ObservedServer, why: str) -> ObservedServer:
-    """Return a member whose database could not be read."""
-    return replace(observed, database=Unread(why))
