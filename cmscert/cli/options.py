@@ -17,7 +17,7 @@ Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 INVENTORY = click.argument("inventory", type=click.Path(path_type=Path))
 PARALLEL = click.option(
-    "--parallel", type=click.IntRange(1, 1000), default=50, metavar="N", help="Servers to connect to at a time (50)."
+    "--parallel", type=click.IntRange(1, 1000), default=32, metavar="N", help="Servers to connect to at a time (32)."
 )
 
 
