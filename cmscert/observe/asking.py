@@ -66,18 +66,26 @@ class Ear:
         self._clock = clock
         self._answers: dict[str, asyncio.Task[Known[Heard] | Unread]] = {}
 
-    async def hear(self, command: Command) -> Known[Heard] | Unread:
-        """Return the answer to a READ command; Unread when none could be had."""
+    def asked(self, command: Command) -> asyncio.Task[Known[Heard] | Unread]:
+        """Ask a READ command, unless it is asked already; return the task that has the answer in the end."""
         task = self._answers.get(command.typed)
         if task is None:
-            task = asyncio.ensure_future(self._attempt(command))
-            self._answers[command.typed] = task
-        return await task
+            task = self._answers[command.typed] = asyncio.ensure_future(self._attempt(command))
+        return task
+
+    async def hear(self, command: Command) -> Known[Heard] | Unread:
+        """Return the answer to a READ command; Unread when none could be had."""
+        return await self.asked(command)
 
     async def text(self, command: Command) -> Reading[str]:
         """Return the text of the answer to a READ command."""
-        heard = await self.hear(command)
-        return Known(heard.value.reply.text) if isinstance(heard, Known) else heard
+        return (await self.texts(command))[0]
+
+    async def texts(self, *commands: Command) -> tuple[Reading[str], ...]:
+        """Return the texts of the answers to READ commands, which are asked at once."""
+        tasks = [self.asked(command) for command in commands]
+        heard = [await task for task in tasks]
+        return tuple(Known(each.value.reply.text) if isinstance(each, Known) else each for each in heard)
 
     def answers(self) -> tuple[Known[Heard] | Unread, ...]:
         """Return all answers that have come so far."""

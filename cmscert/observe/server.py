@@ -121,7 +121,7 @@ class _Look:
         if database:
             questions.append(DATABASE_STATUS)
         listed = asyncio.ensure_future(self._listing())
-        await finish(listed, *(asyncio.ensure_future(self.ear.hear(command)) for command in questions))
+        await finish(listed, *map(self.ear.asked, questions))
         listing = listed.result()
         answers = (listing, *self.ear.answers())
         lost = [answer for answer in answers if isinstance(answer, Unread)]
@@ -172,19 +172,19 @@ class _Look:
         return rows_for(self.table, sure) if sure is not None else {row.name: row for row in self.table}
 
     async def _screens(self, rows: Mapping[str, Service | None]) -> Screens:
-        async def one(row: Service | None) -> Reading[ServiceState]:
-            if row is None:
-                return ABSENT
-            texts = await together(*(self.ear.text(command) for command in statuses(row)))
-            lost = next((text for text in texts if not isinstance(text, Known)), None)
-            if lost is not None:
-                return lost
-            return read_screen(
-                row, *(text.value for text in texts if isinstance(text, Known)), tag=self.tags.get(row.name)
-            )
+        for row in rows.values():
+            for command in statuses(row) if row is not None else ():
+                self.ear.asked(command)
+        return {name: await self._screen(row) for name, row in rows.items()}
 
-        readings = await together(*(one(row) for row in rows.values()))
-        return dict(zip(rows, readings, strict=True))
+    async def _screen(self, row: Service | None) -> Reading[ServiceState]:
+        if row is None:
+            return ABSENT
+        texts = await self.ear.texts(*statuses(row))
+        lost = next((text for text in texts if not isinstance(text, Known)), None)
+        if lost is not None:
+            return lost
+        return read_screen(row, *(text.value for text in texts if isinstance(text, Known)), tag=self.tags.get(row.name))
 
     async def _expires(self) -> Reading[date]:
         heard = await self.ear.text(USER_LIST)
