@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+from collections.abc import AsyncIterator
 from functools import cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from cmscert.model.readings import ABSENT, Known, Reading, Unread
 from cmscert.pki.certificate import Certificate, parse_certificate
@@ -24,9 +26,20 @@ PROBE_BYTES = 1 << 18
 """All bytes of one handshake that are taken (256 KiB): a chain is a few KiB."""
 
 BLOCK = 16_384
+"""Bytes that are taken, or sent, at once: what we say ourselves in one handshake is far less."""
+
 # Security level 0 and old ciphers: a port with an old key or signature is to be reported, not to be skipped.
 CIPHERS = b"ALL:!aNULL:!eNULL:!PSK:!SRP:@SECLEVEL=0"
+HANDSHAKES = 64
+"""At once, of all ports of a fleet: each holds some 50 KiB (measured)."""
+
+TURN_SECONDS = 0.5
+"""After that a handshake does not count any more: a port that takes its time, or says nothing, holds up no other."""
+
 LEGACY_SERVER_CONNECT = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT, which pyOpenSSL has no name for
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class _NoChainError(Exception):
@@ -42,15 +55,16 @@ async def probe(
 ) -> Reading[tuple[Certificate, ...]]:
     """Return the chain that a port serves for a name, as served, leaf first.
 
-    ``timeout`` in seconds is for everything together. Absent when nothing listens there; Unread says why not. TLS 1.2
-    and 1.3, IPv4 and IPv6; an address as ``server_name`` sends no SNI, as RFC 6066 wants it. The chain is also read
-    where the server then refuses us for want of a client certificate.
+    ``timeout`` in seconds is for everything together but the wait for a turn. Absent when nothing listens there; Unread
+    says why not. TLS 1.2 and 1.3, IPv4 and IPv6; an address as ``server_name`` sends no SNI, as RFC 6066 wants it. The
+    chain is also read where the server then refuses us for want of a client certificate.
     """
     place = f"{address} port {port}"
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout) as limit:
             with await dial(address, port) as sock:
-                chain = await _shown_chain(sock, server_name)
+                async with _turn(limit):
+                    chain = await _shown_chain(sock, server_name)
     except ConnectionRefusedError:
         return ABSENT
     except TimeoutError:
@@ -65,6 +79,25 @@ async def probe(
         return Unread(f"{place} serves a certificate that cannot be read: {error}")
 
 
+@contextlib.asynccontextmanager
+async def _turn(limit: asyncio.Timeout) -> AsyncIterator[None]:
+    """Wait for a place among those that shake hands; the time limit stands still meanwhile."""
+    loop = asyncio.get_running_loop()
+    places = _turns.setdefault(loop, asyncio.Semaphore(HANDSHAKES))
+    ends, began = limit.when(), loop.time()
+    limit.reschedule(None)
+    await places.acquire()
+    if ends is not None:
+        limit.reschedule(ends + loop.time() - began)
+    over = loop.call_later(TURN_SECONDS, places.release)
+    try:
+        yield
+    finally:
+        if not over.cancelled() and over.when() > loop.time():
+            over.cancel()
+            places.release()
+
+
 @cache
 def _context() -> SSL.Context:
     from OpenSSL import SSL
@@ -72,6 +105,7 @@ def _context() -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_verify(SSL.VERIFY_NONE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # of every port of a fleet that is probed at once
     context.set_cipher_list(CIPHERS)
     context.set_options(LEGACY_SERVER_CONNECT)
     return context
@@ -127,7 +161,7 @@ def _pending(connection: SSL.Connection) -> bytes:
     from OpenSSL import SSL
 
     try:
-        return connection.bio_read(PROBE_BYTES)
+        return connection.bio_read(BLOCK)
     except SSL.WantReadError:
         return b""
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from cmscert.model.readings import ABSENT, Known, Unread
+from cmscert.transport import tls
 from cmscert.transport.tls import probe
 
 RawServer = Callable[..., Awaitable[int]]
@@ -251,3 +252,18 @@ async def test_unreadable_certificate(
     monkeypatch.setattr("cmscert.transport.tls.parse_certificate", refuse)
     port = await raw_server(listen, ssl=context_for(tmp_path, *chain))
     assert (await why(port)).endswith("serves a certificate that cannot be read: odd version")
+
+
+async def test_silent_ports_hold_up_no_other(
+    raw_server: RawServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chain: tuple[Issued, ...]
+) -> None:
+    """A port that says nothing gives its turn to the next one, whose own time begins with its turn."""
+    monkeypatch.setattr(tls, "HANDSHAKES", 1)
+    monkeypatch.setattr(tls, "TURN_SECONDS", 0.05)
+    silent = await raw_server(listen)
+    good = await raw_server(listen, ssl=context_for(tmp_path, *chain))
+    waiting = [asyncio.ensure_future(probe("127.0.0.1", silent, "", timeout=0.5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    shown = await probe("127.0.0.1", good, "")
+    assert names(shown) == ["leaf", "middle", "root"]
+    assert all(isinstance(each, Unread) for each in await asyncio.gather(*waiting))
