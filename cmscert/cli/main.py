@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 import click
@@ -38,6 +38,8 @@ COMMANDS: dict[str, str] = {
 SELDOM = 20_000
 """Objects between two looks for garbage. At Python's 700 a start, whose objects all stay, looks in vain time and again,
 and the reading of 1,000 servers takes half as long again."""
+STARTED = 100_000
+"""Objects that a start may make before the first look; a plan of one server makes no more. They are never looked at."""
 
 COMPLETE = "_CMSCERT_COMPLETE"
 """The variable by which shells ask: ``bash_source`` for the script, ``bash_complete`` for words; zsh, fish likewise."""
@@ -118,6 +120,13 @@ def _reader_gone() -> int:
     return DONE
 
 
+def settle(_phase: str, _facts: Mapping[str, int]) -> None:
+    """Take what a start made out of the search for garbage, right before the first; all of it stays anyway."""
+    gc.callbacks.remove(settle)
+    gc.freeze()
+    gc.set_threshold(SELDOM)
+
+
 def run() -> None:
     """Run the command line of this process, which leaves no core dump; or complete one for a shell."""
     asked = os.environ.get(COMPLETE)
@@ -126,7 +135,8 @@ def run() -> None:
 
         sys.exit(shell_complete(cmscert, {}, "cmscert", COMPLETE, asked))
     leave_no_core()
-    gc.set_threshold(SELDOM)
+    gc.callbacks.append(settle)
+    gc.set_threshold(STARTED)
     code = main()
     gc.freeze()  # what is left ends with the process, and need not be looked through first
     sys.exit(code)

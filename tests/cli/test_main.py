@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from cmscert.cli import bug_report
 from cmscert.cli.commands import schema
-from cmscert.cli.main import COMMANDS, cmscert, main
+from cmscert.cli.main import COMMANDS, SELDOM, cmscert, main, settle
 from cmscert.cli.output import Output, write_file
 from cmscert.errors import InputError
 from cmscert.reports.schemas import report_schemas
@@ -62,6 +63,21 @@ def test_validating_loads_no_sessions_and_no_pages(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.splitlines()[-1] == "LOADED 0 []"
+
+
+def test_what_a_start_made_is_never_looked_through_for_garbage() -> None:
+    """Right before the first look everything is taken out of the search, once; from then on looks are seldom."""
+    threshold = gc.get_threshold()
+    gc.callbacks.append(settle)
+    try:
+        gc.collect()
+
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] == SELDOM
+        assert settle not in gc.callbacks
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
 
 
 def test_version() -> None:
