@@ -12,7 +12,7 @@ from cmscert.inventory.fields import Address, Port, Text, branch, kind_of, tag_b
 class Form(BaseModel):
     """A mapping of the inventory: unknown keys are faults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class LeavesOf(Form):
