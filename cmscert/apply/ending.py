@@ -8,7 +8,7 @@ from typing import Literal
 from cmscert.apply.progress import Status
 from cmscert.apply.stop import Stop
 from cmscert.model.events import Outcome
-from cmscert.model.plan import Gate, PutFile, Rebind, RemoveFiles, Restart, RestoreFile, Step
+from cmscert.model.plan import Gate, PutFile, Rebind, RemoveFiles, Restart, RestoreFile, Step, Undo
 
 Result = Literal["applied", "rolled-back", "neither", "interrupted"]
 
@@ -46,6 +46,18 @@ def is_unused(step: Step, steps: Iterable[Step], status: Mapping[str, Status]) -
         return False
     users = [each.id for each in steps if each.server == step.server and step.action.file in loaded(each)]
     return bool(users) and all(status[name] == "skipped" for name in users)
+
+
+def unloaded(steps: Iterable[Step], status: Mapping[str, Status]) -> list[tuple[Step, Undo]]:
+    """Return the changes that never began, with their ways back, of services whose files were put back."""
+    back = {(step.server, file) for step in steps if status[step.id] == "undone" for file in restored(step)}
+    return [
+        (step, step.undo)
+        for step in steps
+        if status[step.id] == "skipped"
+        and step.undo is not None
+        and any((step.server, file) in back for file in loaded(step))
+    ]
 
 
 def loaded(step: Step) -> frozenset[str]:

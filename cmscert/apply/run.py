@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from cmscert.apply.database import Membership, Records
-from cmscert.apply.ending import Result, gist, is_unused, outcome_of, result_of
+from cmscert.apply.ending import Result, gist, is_unused, outcome_of, result_of, unloaded
 from cmscert.apply.hands import by_hand
 from cmscert.apply.progress import Progress, faults_of
 from cmscert.apply.questions import Written, at_once, noted
@@ -158,6 +158,7 @@ class _Run:
         try:
             await self._work()
             await self._put_back()
+            await self._revive()
         except JournalError as error:
             raise self._unwritten(error) from error
         except asyncio.CancelledError:
@@ -294,6 +295,18 @@ class _Run:
                 return
             if self._is_done(step) and is_unused(step, self.plan.steps, self.progress.status):
                 await self._take_back(step, "no service came to load it")
+
+    async def _revive(self) -> None:
+        """Start services that went down by themselves before files that did not belong together.
+
+        A server that reboots while half a pair in use is new comes up without them. Its files are as before now, so the
+        way back of the change that never began is the way up.
+        """
+        for step, undo in unloaded(self.plan.steps, self.progress.status):
+            if not self.rollback or self.stop.is_hard:
+                return
+            if not await self.turns[step.server].runs(step, undo):
+                await self._take_back(step, "its service went down by itself, before files that do not belong together")
 
     async def _take_back(self, step: Step, why: str) -> None:
         if self.progress.left_behind(step):

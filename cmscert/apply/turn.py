@@ -139,10 +139,7 @@ class ServerTurns:
 
     async def back(self, step: Step, undo: Undo) -> None:
         """Take a step back and prove that the server reads as before it. Raises NodeError."""
-        before = self._before[step.id]
-        changed = self._means.predict(before, step, self._contents)
-        restored = self._means.predict(changed, replace(step, action=undo), self._contents)
-        must = after(undo, before, restored, self.node, back=True)
+        must = self._must_back(step, undo)
         if isinstance(undo, RestoreFile) and await self._same(undo):
             return
         await self._readable(step)
@@ -155,6 +152,29 @@ class ServerTurns:
                 await self._readable(step)
             else:
                 return
+
+    async def runs(self, step: Step, undo: Undo) -> bool:
+        """Tell whether the service of a step that was never begun runs as its way back would leave it.
+
+        What its screen does not show is believed: nothing was sent to it.
+        """
+        must = self._must_back(step, undo)
+        if must.service is not None:
+            must = replace(must, service=replace(must.service, back=False))
+        short = await until_right(
+            lambda: self._look(must, Attempt(lines=()), unsure=False),
+            patience=_patience(step),
+            sleep=self._means.sleep,
+            clock=self._means.clock,
+        )
+        return short is None
+
+    def _must_back(self, step: Step, undo: Undo) -> Must:
+        """Say how the server must read after a way back; of a step that was never begun, too."""
+        before = self._before.setdefault(step.id, self._state)
+        changed = self._means.predict(before, step, self._contents)
+        restored = self._means.predict(changed, replace(step, action=undo), self._contents)
+        return after(undo, before, restored, self.node, back=True)
 
     async def proven(self, step: Step) -> bool:
         """Look once, for a short while, whether a step that was cut off has been carried out nevertheless."""

@@ -309,6 +309,44 @@ async def test_a_file_that_nobody_came_to_load_is_put_back(toy: ToyRun) -> None:
     assert next(step.why for step in result.steps if step.step == "s2") == "no service came to load it"
 
 
+def _went_down(toy: ToyRun, *, before: str = "s2") -> None:
+    """Let webadmin of core1 go down by itself as soon as a step ended, as a reboot beside half a pair does."""
+    services = toy.nodes["core1"].services
+
+    def ended(event: object) -> None:
+        if isinstance(event, StepEnded) and (event.step, event.outcome) == (before, "done"):
+            services["webadmin"].loaded.clear()
+
+    toy.emit = ended
+
+
+async def test_a_service_that_went_down_by_itself_is_started_again(toy: ToyRun) -> None:
+    """It came up before half a pair that was new: when the files are as before, it is started as its way back would."""
+    node, other = toy.add("core1", "webadmin"), toy.add("core2", "turn")
+    other.faults["turn enable"] = ["failure"]
+    _went_down(toy)
+    result = await toy.run(*_shared(toy))
+    assert toy.outcomes(result) == {"s1": "done", "s2": "undone", "s0": "undone", "s3": "undone"}
+    assert result.result == "rolled-back"
+    assert node.services["webadmin"].loaded["webadmin"] == (toy.old.certificate,)
+    assert node.carried_out == ["webadmin disable", "webadmin enable"]
+
+
+async def test_a_service_that_stays_down_is_no_good_end(toy: ToyRun) -> None:
+    """It was up before the run, so the end is 9, with what a person has to type."""
+    node, other = toy.add("core1", "webadmin"), toy.add("core2", "turn")
+    other.faults["turn enable"] = ["failure"]
+    node.no_start.add("webadmin")
+    _went_down(toy)
+    result = await toy.run(*_shared(toy))
+    assert toy.outcomes(result)["s3"] == "left"
+    assert result.result == "neither"
+    assert [line for line in dict(result.by_hand)["core1"] if line.startswith("webadmin")] == [
+        "webadmin disable",
+        "webadmin enable",
+    ]
+
+
 async def test_without_a_way_back_an_overwritten_file_stays(toy: ToyRun) -> None:
     """Who wants to look at what failed finds everything as it was left."""
     node, other = toy.add("core1", "webadmin"), toy.add("core2", "turn")

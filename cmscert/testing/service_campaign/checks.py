@@ -231,10 +231,9 @@ def excused(theatre: Theatre, *, lasting: bool = False) -> None:
     excuses = {guard for kind in kinds for guard in (LASTING if lasting else EXCUSES).get(kind, ())}
     if theatre.case.setting.scenario == "fresh":
         excuses.add("last-call-bridge")  # one was set up, the others never ran: a person has to say that this is fine
-    if "reboot" in kinds and theatre.case.setting.inventory.startswith("legacy") and not lasting:
-        excuses.add(
-            "last-call-bridge"
-        )  # it rebooted between two files in use that belong together, and came up without
+    torn = len(theatre.case.faults) > 1 and theatre.case.setting.inventory.startswith("legacy")
+    if "reboot" in kinds and torn and not lasting:
+        excuses.add("last-call-bridge")  # half a pair was left new for a service that is done with it, then it rebooted
     unexcused = last.guards - excuses
     hold(not unexcused, f"refused by {', '.join(sorted(unexcused))}: {last}")
 

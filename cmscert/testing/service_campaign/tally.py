@@ -153,9 +153,7 @@ plan or a message. Where a guard refuses, the fault must explain it, and once th
   that: it stays down, and the commands to type by hand do not start it either. The next `apply` does.
 * Where names are fixed, several services may share files. What no service came to load is put back; but when one
   service is taken back and another that shares its files was already done, that one stands before files that may no
-  longer belong together, and would not come back after a reboot before the next `apply`.
-* Where names are fixed, a server that reboots between the uploads of a certificate and its key comes up without the
-  services that use them, and a call bridge that is down makes the next `apply` refuse to stop the other one until a
-  person lifts that guard (`--allow last-call-bridge`). Then it puts everything right.
+  longer belong together, and would not come back after a reboot before the next `apply`. Should it be a call bridge,
+  that `apply` may refuse to stop another one until a person lifts the guard (`--allow last-call-bridge`).
 * A server whose clock has jumped is refused until somebody sets it right, or lifts the guard.
 """
