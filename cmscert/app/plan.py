@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cmscert import __version__
 from cmscert.app.checkout import checkout_path
 from cmscert.app.fleet import PARALLEL, Sighted, entries, sight
-from cmscert.app.holding import dead_runs
 from cmscert.app.inventory import Chosen, choose
 from cmscert.app.ports import Ports
-from cmscert.app.proofs import proofs_of, traced
-from cmscert.app.unfinished import find_unfinished, looking_at
-from cmscert.apply.memory import Memory
 from cmscert.errors import Fault, InputError, NodeError
 from cmscert.files import planted
 from cmscert.mmp.services import SERVICES
@@ -25,9 +22,12 @@ from cmscert.model.desired import Desired
 from cmscert.model.observed import ObservedServer
 from cmscert.model.places import Asked
 from cmscert.model.plan import Plan
-from cmscert.model.results import DriftReport
 from cmscert.model.unfinished import NOTHING_UNFINISHED, Unfinished
 from cmscert.planning.make import Planned, make_plan
+
+if TYPE_CHECKING:
+    from cmscert.apply.memory import Memory
+    from cmscert.model.results import DriftReport
 
 STATE = ".cmscert"
 
@@ -93,6 +93,8 @@ def own_state_dir(beside: Path) -> Path:
 
 def memory_of(chosen: Chosen, state_dir: Path) -> Memory:
     """Return the notes of a fleet about its databases."""
+    from cmscert.apply.memory import Memory
+
     return Memory(state_dir, chosen.loaded.desired.fleet)
 
 
@@ -114,6 +116,13 @@ NOTHING_RECALLED = Recalled(primaries={}, unfinished=NOTHING_UNFINISHED)
 
 def recall(chosen: Chosen, state_dir: Path, *, own: str | None = None) -> Recalled:
     """Read what earlier runs left; ``own``: the run that asks. Raises InputError for what cannot be trusted."""
+    if not os.path.lexists(state_dir):
+        return NOTHING_RECALLED
+    import platform  # late, as all that follows: a fleet without runs has no journals to read
+
+    from cmscert.app.unfinished import find_unfinished
+    from cmscert.apply.lock import dead_runs
+
     databases = (database.name for database in chosen.fleet.databases)
     return Recalled(
         primaries=memory_of(chosen, state_dir).noted(databases),
@@ -176,9 +185,7 @@ async def plan(
 
 async def planned(chosen: Chosen, ports: Ports, recalled: Recalled, *, now: datetime, parallel: int) -> PlanResult:
     """Read the fleet and compare, by what was recalled of earlier runs."""
-    sighted = await look(
-        chosen, looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired), ports, parallel=parallel
-    )
+    sighted = await look(chosen, _looking_at(chosen, recalled), ports, parallel=parallel)
     made = compare(chosen, sighted, now, recalled)
     return PlanResult(
         plan=made.plan,
@@ -187,6 +194,15 @@ async def planned(chosen: Chosen, ports: Ports, recalled: Recalled, *, now: date
         observed=sighted.observed,
         contents=made.contents,
     )
+
+
+def _looking_at(chosen: Chosen, recalled: Recalled) -> Desired:
+    """Return what is looked at: also what unfinished runs touched, where there are any."""
+    if not recalled.unfinished.touched:
+        return chosen.fleet
+    from cmscert.app.unfinished import looking_at
+
+    return looking_at(chosen.fleet, recalled.unfinished, chosen.loaded.desired)
 
 
 async def drift(
@@ -202,6 +218,8 @@ async def drift(
 
     Nothing is put in order, so servers outside of a selection are not read.
     """
+    from cmscert.app.proofs import proofs_of, traced
+
     chosen = choose(inventory, now=now, select=select)
     alone = replace(chosen, fleet=chosen.desired)
     place = state_dir_of(chosen, state_dir)
@@ -213,6 +231,8 @@ async def drift(
 
 def drift_report(chosen: Chosen, made: Plan) -> DriftReport:
     """Take what differs out of a plan for what was selected."""
+    from cmscert.model.results import DriftReport
+
     return DriftReport(
         made_at=made.made_at,
         fleet=made.fleet,

@@ -65,6 +65,39 @@ def test_validating_loads_no_sessions_and_no_pages(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "LOADED 0 []"
 
 
+def test_planning_loads_what_a_plan_needs(tmp_path: Path) -> None:
+    """Without earlier runs a plan loads no journals, no issuers, no logs, no templates, no other form of its result."""
+    text = SMALL.replace("known_hosts: known_hosts", "known_hosts: known_hosts, port: 1").replace("10.0.0.", "127.0.0.")
+    folder = Folder(tmp_path).write(text).mint()
+    (tmp_path / "known_hosts").touch()
+    unneeded = (
+        "structlog",
+        "jinja2",
+        "cmscert.apply",
+        "cmscert.issue",
+        "cmscert.app.plan_file",
+        "cmscert.app.proofs",
+        "cmscert.model.events",
+        "cmscert.model.results",
+        "cmscert.reports.html",
+        "cmscert.reports.markdown",
+        "cmscert.reports.plan_document",
+        "cmscert.reports.runbook",
+    )
+    program = (
+        "import sys\n"
+        "from cmscert.cli.main import main\n"
+        f"code = main(['plan', {str(folder.inventory)!r}])\n"
+        f"print('LOADED', code, sorted(set({unneeded!r}) & set(sys.modules)))\n"
+    )
+    environment = {**os.environ, "CMS_PASSWORD": "lab"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+
+    assert done.stdout.splitlines()[-1] == "LOADED 4 []"
+
+
 def test_what_a_start_made_is_never_looked_through_for_garbage() -> None:
     """Right before the first look everything is taken out of the search, once; from then on looks are seldom."""
     threshold = gc.get_threshold()
