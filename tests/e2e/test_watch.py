@@ -18,11 +18,12 @@ CLEAR = "\x1b[H\x1b[2J"
 
 
 def terminal(*words: object, lines: int = 200, **more: str) -> pexpect.spawn[str]:
-    """Type a command line on a terminal of 80 columns."""
+    """Type a command line on a terminal of 80 columns, whose size no variable hides."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     return pexpect.spawn(
         sys.executable,
         ["-m", "cmscert", *map(str, words)],
-        env={**os.environ, "CMS_PASSWORD": "lab", "NO_COLOR": "1", **more},
+        env={**variables, "CMS_PASSWORD": "lab", "NO_COLOR": "1", **more},
         encoding="utf-8",
         timeout=PATIENCE,
         dimensions=(lines, 80),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -59,6 +60,9 @@ def test_verbose_plain_lines_show_commands(golden: Golden) -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+SPINNING = re.compile("[⠀-⣿]")  # which of its dots a spinner shows is a matter of the moment
+
+
 def pictures() -> list[str]:
     """Draw the living table after every event."""
     clock = iter(float(number) for number in range(1000))
@@ -66,7 +70,7 @@ def pictures() -> list[str]:
     drawn = []
     for event in story():
         live(event)
-        drawn.append(draw(live.table(), width=70, colour=False))
+        drawn.append(SPINNING.sub("⠋", draw(live.table(), width=70, colour=False)))
     return drawn
 
 
