@@ -12,7 +12,7 @@ from asyncssh.constants import FILEXFER_TYPE_DIRECTORY
 
 from cmscert.errors import AnswerTimeout, StoreRefused, UnexpectedAnswer
 from cmscert.mmp.replies import clean
-from cmscert.transport.line import CLOSE_SECONDS, DeniedError, Line, LostError, RefusedError
+from cmscert.transport.line import DeniedError, Line, LostError, RefusedError
 from cmscert.transport.pace import PAUSES
 from cmscert.transport.session import Sink
 
@@ -32,8 +32,12 @@ T = TypeVar("T")
 _NO_SUCH = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 _GONE = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.DisconnectError, OSError)
 
-_closing: WeakKeyDictionary[asyncssh.SFTPClient, set[asyncio.Future[None]]] = WeakKeyDictionary()
-"""Files that are being closed while others are read."""
+LEFT_OPEN = 16
+"""Files that were read and are still open: the end of the session closes them without a word or a round trip."""
+
+_left_open: WeakKeyDictionary[asyncssh.SFTPClient, list[asyncssh.SFTPClientFile]] = WeakKeyDictionary()
+_closing: set[asyncio.Future[None]] = set()
+"""Keeps what nobody awaits from being collected."""
 
 LineSource = Callable[[], Awaitable[Line]]
 
@@ -138,8 +142,6 @@ class Store:
     async def close(self) -> None:
         """Close the SFTP session, and the connection that was opened for it."""
         if self._client is not None:
-            if closing := _closing.get(self._client):
-                await asyncio.wait(set(closing), timeout=CLOSE_SECONDS)
             self._client.exit()
         if self._apart and self._line is not None:
             await self._line.close()
@@ -301,21 +303,21 @@ async def _read(sftp: asyncssh.SFTPClient, path: bytes, *, last: int | None = No
             return first
         return await _read_on(file, bytearray(first), 0, FILE_LIMIT + 1)
     finally:
-        _close_later(sftp, file)
+        _left_open.setdefault(sftp, []).append(file)
+        _close_in_time(sftp, beside=LEFT_OPEN)
 
 
-def _close_later(sftp: asyncssh.SFTPClient, file: asyncssh.SFTPClientFile) -> None:
-    """Close a file that was read; only the log-out waits for the answer, it would be a round trip for nothing."""
-    others = _closing.setdefault(sftp, set())
-    closing = asyncio.ensure_future(file.close())
-    others.add(closing)
+def _close_in_time(sftp: asyncssh.SFTPClient, *, beside: int) -> None:
+    """Close files that were read, but so many; the answers are not waited for."""
+    while len(files := _left_open.get(sftp, [])) > beside:
+        closing = asyncio.ensure_future(files.pop(0).close())
+        _closing.add(closing)
+        closing.add_done_callback(_closed)
 
-    def closed(done: asyncio.Future[None]) -> None:
-        others.discard(done)
-        if not done.cancelled():
-            done.exception()  # the file is read: whatever is said to its end changes nothing
 
-    closing.add_done_callback(closed)
+def _closed(closing: asyncio.Future[None]) -> None:
+    _closing.discard(closing)
+    _ = closing.cancelled() or closing.exception()  # the file is read: whatever is said to its end changes nothing
 
 
 async def _read_on(file: asyncssh.SFTPClientFile, read: bytearray, start: int, limit: int) -> bytes:
@@ -380,6 +382,7 @@ async def _size(file: asyncssh.SFTPClientFile) -> int | None:
 
 
 async def _write(sftp: asyncssh.SFTPClient, path: bytes, content: bytes) -> int | None:
+    _close_in_time(sftp, beside=0)
     file = await sftp.open(path, "wb", encoding=None)
     try:
         await file.write(content)
@@ -389,6 +392,7 @@ async def _write(sftp: asyncssh.SFTPClient, path: bytes, content: bytes) -> int 
 
 
 async def _remove(sftp: asyncssh.SFTPClient, path: bytes) -> None:
+    _close_in_time(sftp, beside=0)
     try:
         await sftp.remove(path)
     except _NO_SUCH:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import asyncssh
 import pytest
 
 from cmscert.errors import AnswerTimeout, ConnectionLost, JournalError, StoreRefused, UnexpectedAnswer
@@ -35,6 +36,27 @@ async def test_files_there_and_back(node: Script, session_to: SessionTo) -> None
         assert await session.read_file("b.crt") is None
         assert await session.read_tail("b.crt", 5) is None
     assert (node.logins, node.sftp_starts) == (1, 1)
+
+
+async def test_files_that_were_read_are_closed_in_time(
+    node: Script, session_to: SessionTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few stay open until the log-out, which closes them; none stays open when something is written."""
+    closed: list[int] = []
+    close = asyncssh.SFTPClientFile.close
+
+    async def count(file: asyncssh.SFTPClientFile) -> None:
+        closed.append(1)
+        await close(file)
+
+    monkeypatch.setattr(asyncssh.SFTPClientFile, "close", count)
+    node.files |= {f"{number}.crt": b"x" for number in range(20)}
+    async with session_to(node) as session:
+        for name in node.files.copy():
+            await session.read_file(name)
+        assert len(closed) == 20 - 16
+        await session.remove_file("0.crt")
+        assert len(closed) == 20
 
 
 async def test_nothing_is_opened_unasked(node: Script, session_to: SessionTo) -> None:
