@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final, Literal
 
 from cmscert.model.services import IdentitySlot, Service, TrustSlot
@@ -58,6 +59,9 @@ _TRUST_PREFIXES: Final[Mapping[str, str]] = {
     "tls/trust-ldap": "ldap ",
 }
 _BRANDING: Final = r"(?:call ?bridge )?(?:trust )?branding (?:trusted )?cert(?:s|ificates)"  # T-31
+
+# Case does not count, but only that of ASCII; a pattern made for both cases takes three times as long to make.
+_SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 # Rows that are not ours but end a joined one ("24 AV1 Video Codec : enabled", transcript 03): all that sources show.
 _OTHERS: Final = (
@@ -131,18 +135,23 @@ class Labels:
     def __init__(self, shapes: tuple[tuple[str, Meaning], ...]) -> None:
         self._meanings = tuple(meaning for _, meaning in shapes)
         either = "|".join(f"({shape})" for shape, _ in shapes)  # one group a shape: the number tells which it was
-        self._whole = re.compile(either, re.IGNORECASE | re.ASCII)
+        self._either = either
         # A label begins a line or follows a blank, and its colon is followed by one (all transcripts).
-        self._anywhere = re.compile(rf"(?:^|(?<= ))(?:{either}) ?:(?= |$)", re.IGNORECASE | re.ASCII)
+        self._anywhere = re.compile(rf"(?:^|(?<= ))(?:{either}) ?:(?= |$)", re.ASCII)
+
+    @cached_property
+    def _whole(self) -> re.Pattern[str]:
+        """Made for rows without a colon, which few screens have."""
+        return re.compile(self._either, re.ASCII)
 
     def meaning(self, label: str) -> Meaning | None:
         """Return what a whole label means; None for one that is not known."""
-        found = self._whole.fullmatch(label)
+        found = self._whole.fullmatch(label.translate(_SMALL))
         return self._meanings[(found.lastindex or 1) - 1] if found else None
 
     def find(self, line: str) -> Iterator[Label]:
         """Find the known labels in a line whose blanks are single ones; a label without its colon is not seen."""
-        for found in self._anywhere.finditer(line):
+        for found in self._anywhere.finditer(line.translate(_SMALL)):
             meaning = self._meanings[(found.lastindex or 1) - 1]
             yield Label(meaning=meaning, start=found.start(), value=found.end())
 
