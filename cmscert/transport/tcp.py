@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 CLIENT_HELLO = b"SSH-2.0-cmscert\r\n"
 LISTEN_SECONDS = 2.0
 LISTEN_BYTES = 256
+
+_Place = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
 
 
 async def dial(address: str, port: int) -> socket.socket:
@@ -16,18 +21,23 @@ async def dial(address: str, port: int) -> socket.socket:
 
     Raises OSError (``socket.gaierror`` when the name is unknown); the caller sets the time limit.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        places = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
     failures: list[OSError] = []
-    for family, kind, protocol, _, place in places:
+    for family, kind, protocol, _, place in await _places(address, port):
         try:
             return await _dial_one(socket.socket(family, kind, protocol), place)
         except OSError as error:
             failures.append(error)
     raise failures[0]
+
+
+async def _places(address: str, port: int) -> Sequence[_Place]:
+    """Look a name up, which takes a thread; an address needs none."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    try:
+        return await asyncio.get_running_loop().getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
 
 
 async def _dial_one(sock: socket.socket, place: tuple[object, ...]) -> socket.socket:

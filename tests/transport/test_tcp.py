@@ -69,3 +69,15 @@ async def test_second_address(raw_server: RawServer, monkeypatch: pytest.MonkeyP
 def test_reasons(error: OSError, words: str) -> None:
     """A failure is told in the operating system's words."""
     assert reason(error) == words
+
+
+async def test_an_address_needs_no_thread(raw_server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only names are looked up, which takes a thread each."""
+
+    async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    port = await raw_server(serve)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", None)
+    with await dial("127.0.0.1", port) as sock:
+        assert sock.getpeername() == ("127.0.0.1", port)
