@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 from cmscert.errors import NotACms
 from cmscert.mmp.commands import DATE, USER_LIST, VERSION, pki_match, statuses
@@ -184,7 +185,8 @@ class _Look:
         lost = next((text for text in texts if not isinstance(text, Known)), None)
         if lost is not None:
             return lost
-        return read_screen(row, *(text.value for text in texts if isinstance(text, Known)), tag=self.tags.get(row.name))
+        told = tuple(text.value for text in texts if isinstance(text, Known))
+        return _state_of(row, told, self.tags.get(row.name))
 
     async def _expires(self) -> Reading[date]:
         heard = await self.ear.text(USER_LIST)
@@ -289,6 +291,12 @@ class _Look:
             *(read_served(row, first.screens[row.name], self.wanted, probe=self.probe) for row in rows)
         )
         return {slot: readings for of_row in shown for slot, readings in of_row.items()}
+
+
+@lru_cache(maxsize=4096)
+def _state_of(row: Service, texts: tuple[str, ...], tag: str | None) -> Reading[ServiceState]:
+    """Read a screen once, however many nodes show the same."""
+    return read_screen(row, *texts, tag=tag)
 
 
 def _pair(bound: Binding) -> Iterator[Pair]:
