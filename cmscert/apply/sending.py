@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -31,6 +31,10 @@ from cmscert.model.plan import (
 from cmscert.model.readings import Known
 from cmscert.pki.keys import PrivateKey
 from cmscert.transport.session import WriteSession
+
+TOGETHER = 3
+"""Bindings of a stopped service that are sent at once. Two cost no more round trips one after the other than two at
+once with a look whether both took effect."""
 
 Transfer = tuple[Literal["get", "put", "remove"], str]
 
@@ -111,38 +115,62 @@ class Scribe:
         )
 
 
-async def send(session: WriteSession, action: Action, attempt: Attempt, *, material: Material, scribe: Scribe) -> None:
-    """Send all lines of an action, in order, those that may stand beside each other at once; stop where one fails.
+async def send(
+    session: WriteSession,
+    action: Action,
+    attempt: Attempt,
+    *,
+    material: Material,
+    scribe: Scribe,
+    unbound: Callable[[Sequence[Line]], Awaitable[Sequence[Line]]] | None = None,
+) -> None:
+    """Send all lines of an action, in order; stop at the first that fails.
 
-    Raises NodeError; UnexpectedAnswer for a FAILURE line, an unknown command, or a check that says no. ``attempt``
-    tells how far it came. Every line is written down here, so a session that notes questions is not needed.
+    ``unbound``: looks which of these lines took no effect; with it, three bindings and more of a stopped service are
+    sent at once. Several channels on one connection are sourced ([S1]), changes side by side are not: what is not bound
+    afterwards is typed again, one line after the other. Raises NodeError; UnexpectedAnswer for a FAILURE
+    line, an unknown command, or a check that says no. ``attempt`` tells how far it came. Every line is written down
+    here, so a session that notes questions is not needed.
     """
     session = behind(session)
     moves = _transfers(action)
     held = b""
-    for line, *beside in _in_turn(attempt.lines):
-        if beside:
-            await _told_together(session, action, (line, *beside), attempt, scribe)
+    for line, *more in _in_turn(attempt.lines, together=unbound is not None):
+        if more and unbound is not None:
+            await _told_together(session, action, (line, *more), attempt, scribe)
+            for missed in await unbound((line, *more)):
+                await _told_alone(session, action, missed, attempt, scribe)
+            continue
+        if line.command is not None:
+            await _told_alone(session, action, line, attempt, scribe, new=True)
             continue
         await scribe.sending(line)
         attempt.sent += 1
-        if line.command is not None:
-            reply = await _told(session, line.command)
-            scribe.received(line, reply.shown, reply.seconds)
-            _judge(session.server, action, reply, attempt)
-            continue
         begun = scribe.clock()
         held = await _moved(session, next(moves), held, action, attempt, material)
         scribe.received(line, "", max(0.0, (scribe.clock() - begun).total_seconds()))
 
 
-def _in_turn(lines: tuple[Line, ...]) -> Iterator[tuple[Line, ...]]:
-    """Yield lines that are sent together; most stand alone."""
-    for beside, found in groupby(lines, key=lambda line: line.beside and line.command is not None):
-        if beside:
-            yield tuple(found)
+def _in_turn(lines: tuple[Line, ...], *, together: bool) -> Iterator[tuple[Line, ...]]:
+    """Yield lines that may be sent together: enough bindings of a stopped service, so that a look at them pays."""
+    for binds, found in groupby(lines, key=lambda line: line.binding is not None):
+        several = tuple(found)
+        if together and binds and len(several) >= TOGETHER:
+            yield several
         else:
-            yield from ((line,) for line in found)
+            yield from ((line,) for line in several)
+
+
+async def _told_alone(
+    session: WriteSession, action: Action, line: Line, attempt: Attempt, scribe: Scribe, *, new: bool = False
+) -> None:
+    """Send a command; ``new``: it is a line of the action that was not sent yet."""
+    assert line.command is not None  # noqa: S101 - transfers go another way
+    await scribe.sending(line)
+    attempt.sent += new
+    reply = await _told(session, line.command)
+    scribe.received(line, reply.shown, reply.seconds)
+    _judge(session.server, action, reply, attempt)
 
 
 async def _told_together(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from cmscert.apply.database import Clockwork, DatabaseTurns, Membership
 from cmscert.apply.questions import at_once
@@ -16,7 +17,7 @@ from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedA
 from cmscert.mmp.lines import Line, lines
 from cmscert.model.database import DatabaseState
 from cmscert.model.events import Event
-from cmscert.model.observed import ObservedServer
+from cmscert.model.observed import ObservedServer, same_files
 from cmscert.model.plan import Action, CheckFiles, DatabaseAction, PutFile, Rebind, Restart, RestoreFile, Step, Undo
 from cmscert.model.readings import Known, Unread
 from cmscert.observe.asking import attempt as attempted
@@ -199,7 +200,14 @@ class ServerTurns:
         scribe = self._means.scribe(step)
         lost: NodeError | None = None
         try:
-            await send(self.node.session, action, attempt, material=self._means.material, scribe=scribe)
+            await send(
+                self.node.session,
+                action,
+                attempt,
+                material=self._means.material,
+                scribe=scribe,
+                unbound=partial(self._unbound, action.service) if isinstance(action, Rebind) else None,
+            )
         except (ConnectionLost, AnswerTimeout) as error:
             if not attempt.at_end or isinstance(action, CheckFiles):
                 raise
@@ -224,6 +232,14 @@ class ServerTurns:
             reason = short.why if lost is None else f"{why(lost)}; {short.why}"
             raise UnexpectedAnswer(self.server, reason) from lost
         return attempt
+
+    async def _unbound(self, service: str, sent: Sequence[Line]) -> Sequence[Line]:
+        """Return the lines whose bindings a fresh screen does not show: all of them where it cannot be read."""
+        screen = await self.node.state(service)
+        if not isinstance(screen, Known):
+            return sent
+        wanted = [(line, line.binding) for line in sent if line.binding is not None]
+        return [line for line, binding in wanted if not same_files(screen.value.binding(binding.slot), binding)]
 
     async def _look(self, must: Must, attempt: Attempt, *, unsure: bool, kept: Kept | None = None) -> Shortfall | None:
         return await look(

@@ -60,12 +60,12 @@ _ALONE: Final[Mapping[str, Command]] = {
 class Line:
     """One line as shown. ``command`` is what is sent; None for a file transfer, which the session does itself.
 
-    ``beside``: it may be sent at the same time as its neighbours of that kind, as none of them leans on another.
+    ``binding``: what it binds, where a running service is stopped for it: lines of that kind do not lean on each other.
     """
 
     text: str
     command: Command | None = None
-    beside: bool = False
+    binding: Binding | None = None
 
 
 def lines(action: Action, row: Service | None) -> tuple[Line, ...]:
@@ -147,7 +147,7 @@ def _switching(action: Rebind | Restart, row: Service | None) -> Iterator[Line]:
     for restore in action.restores:
         yield from _plain(restore)
     for binding in bindings:
-        yield replace(_bound(binding, row), beside=len(bindings) > 1)
+        yield replace(_bound(binding, row), binding=binding if row.via == "cycle" and not stopped else None)
     if not stopped:
         yield from _switched(row, "enable" if row.via == "cycle" else "restart", tags)
 

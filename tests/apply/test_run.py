@@ -9,14 +9,17 @@ from dataclasses import replace
 import pytest
 
 from cmscert.apply.readback import FIRST_WAIT, LONGEST_WAIT, Shortfall, until_right
+from cmscert.mmp.lines import lines
 from cmscert.model.commands import Command, Reply
 from cmscert.model.events import Event, ReplyReceived
-from cmscert.model.plan import FLEET, Gate, Rebind, RemoveFiles
+from cmscert.model.plan import FLEET, Gate, Rebind, RemoveFiles, Step
 from cmscert.model.readings import Reading, Unread
 from cmscert.pki.certificate import Certificate
 from cmscert.testing.fleets import MOMENT
-from cmscert.testing.toy_node import ToyService
+from cmscert.testing.toy_node import ROWS, ToyNode, ToyService
 from cmscert.testing.toy_run import ToyRun, plain
+
+SLOTS = ("https", "c2w", "trust-c2w")
 
 
 async def test_a_run_applies_and_proves_every_step(toy: ToyRun) -> None:
@@ -70,10 +73,20 @@ async def test_a_screen_is_not_asked_while_a_port_comes_up(toy: ToyRun) -> None:
     assert node.session.typed("ask") == ("webadmin", "webadmin"), "before the change and after it"
 
 
-async def test_slots_are_bound_side_by_side_while_their_service_is_down(toy: ToyRun) -> None:
-    """The lines between the stop and the start do not wait for each other's answers, the start waits for all."""
-    node = toy.add("core1", "webbridge3/https", "webbridge3/trust-c2w")
-    await toy.look()
+def _webbridge(toy: ToyRun, *slots: str) -> Step:
+    """Bind slots of a web bridge in one step."""
+    steps = [toy.bind("s1", "core1", f"webbridge3/{slot}") for slot in slots]
+    bound = tuple(each for step in steps if isinstance(step.action, Rebind) for each in step.action.bindings)
+    was = tuple(each for step in steps if isinstance(step.undo, Rebind) for each in step.undo.bindings)
+    return replace(
+        steps[0],
+        action=Rebind(service="webbridge3", bindings=bound),
+        undo=Rebind(service="webbridge3", bindings=was),
+    )
+
+
+def _under_way(node: ToyNode) -> list[tuple[str, ...]]:
+    """Note with every change which others have no answer yet."""
     under_way: list[str] = []
     most: list[tuple[str, ...]] = []
     do = node.session.do
@@ -87,28 +100,68 @@ async def test_slots_are_bound_side_by_side_while_their_service_is_down(toy: Toy
         return reply
 
     node.session.do = told  # type: ignore[method-assign]  # looked at on its way
-    one, other = toy.bind("s1", "core1", "webbridge3/https"), toy.bind("s1", "core1", "webbridge3/trust-c2w")
-    assert isinstance(one.action, Rebind)
-    assert isinstance(other.action, Rebind)
-    both = replace(one.action, bindings=(*one.action.bindings, *other.action.bindings))
-    assert (await toy.run(replace(one, action=both, undo=None))).result == "applied"
+    return most
+
+
+@pytest.mark.parametrize(("slots", "together"), [(SLOTS, 3), (SLOTS[:2], 1)])
+async def test_slots_are_bound_side_by_side_while_their_service_is_down(
+    toy: ToyRun, slots: tuple[str, ...], together: int
+) -> None:
+    """Three lines and more between stop and start do not wait for each other's answers; the start waits for all."""
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in slots))
+    await toy.look()
+    most = _under_way(node)
+    assert (await toy.run(_webbridge(toy, *slots))).result == "applied"
     assert most[0] == ("webbridge3 disable",)
-    assert len(most[1]) == 2
+    assert max(map(len, most)) == together
     assert most[-1] == ("webbridge3 enable",)
+    assert len(most) == 2 + len(slots)
+
+
+async def test_a_binding_that_was_lost_beside_others_is_typed_again(toy: ToyRun) -> None:
+    """Nobody knows whether a server takes changes side by side: what is not bound before the start is typed again."""
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
+    lost = typed(_webbridge(toy, "c2w"))
+    node.faults[lost] = ["lie"]
+    assert (await toy.run(_webbridge(toy, *SLOTS))).result == "applied"
+    assert [line for line in node.session.typed("do") if line in {lost, "webbridge3 enable"}] == [
+        lost,
+        lost,
+        "webbridge3 enable",
+    ]
+
+
+async def test_without_a_screen_all_bindings_are_typed_again(toy: ToyRun) -> None:
+    """Whoever cannot look types them one after the other."""
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
+    await toy.look()
+    do, line = node.session.do, typed(_webbridge(toy, "c2w"))
+
+    async def told(command: Command) -> Reply:
+        if command.typed == line and node.session.typed("do").count(line) == 0:
+            node.faults["webbridge3"] = ["garbage"]
+        return await do(command)
+
+    node.session.do = told  # type: ignore[method-assign]  # looked at on its way
+    assert (await toy.run(_webbridge(toy, *SLOTS))).result == "applied"
+    assert node.session.typed("do").count(line) == 2
 
 
 async def test_every_answer_of_lines_that_were_sent_at_once_is_written_down(toy: ToyRun) -> None:
     """One that fails fails the step; what the others answered stands in the journal nevertheless."""
-    node = toy.add("core1", "callbridge", "callbridge/trust-c2w")
-    node.faults["callbridge certs new.key new.crt"] = ["failure"]
-    one, other = toy.bind("s1", "core1", "callbridge"), toy.bind("s1", "core1", "callbridge/trust-c2w")
-    assert isinstance(one.action, Rebind)
-    assert isinstance(other.action, Rebind)
-    both = replace(one.action, bindings=(*one.action.bindings, *other.action.bindings))
-    assert toy.outcomes(await toy.run(replace(one, action=both))) == {"s1": "undone"}
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
+    node.faults[typed(_webbridge(toy, "https"))] = ["failure"]
+    assert toy.outcomes(await toy.run(_webbridge(toy, *SLOTS))) == {"s1": "undone"}
     answered = [event.typed for event in toy.events if isinstance(event, ReplyReceived)]
-    assert "callbridge trust c2w ca2.crt" in answered
-    assert "callbridge restart" in answered, "on the way back"
+    assert typed(_webbridge(toy, "c2w")) in answered
+    assert typed(_webbridge(toy, "trust-c2w")) in answered
+    assert "webbridge3 enable" in answered, "on the way back"
+
+
+def typed(step: Step) -> str:
+    """Return the one line that binds."""
+    assert isinstance(step.action, Rebind)
+    return lines(step.action, ROWS["webbridge3"])[1].text
 
 
 async def test_waits_grow_with_the_time_that_is_spent() -> None:
