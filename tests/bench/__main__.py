@@ -31,9 +31,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--output", type=Path, help="write every sample here, as JSON")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table into this page")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table into this page, samples beside it")
     asked = parser.parse_args()
-    chosen = [one for one in benches() if not asked.names or any(fnmatch(one.name, name) for name in asked.names)]
+    known = benches()
+    order = [figure.name for bench in known for figure in bench.figures]
+    chosen = [one for one in known if not asked.names or any(fnmatch(one.name, name) for name in asked.names)]
     if asked.list:
         sys.stdout.writelines(f"{one.name}\n" for one in chosen)
         return 0
@@ -43,11 +45,11 @@ def main() -> int:
         for outcome in play(bench, asked.rounds):
             outcomes.append(outcome)
             sys.stderr.write(f"  {outcome.figure.name}: {'  '.join(row(outcome)[2:])}\n")
+        if asked.write is not None:
+            write_into(asked.write, outcomes, order)  # after each: what follows may take long, or fail
     sys.stdout.write((as_json if asked.format == "json" else as_markdown)(outcomes) + "\n")
     if asked.output is not None:
-        asked.output.write_text(as_json(outcomes) + "\n", encoding="utf-8")
-    if asked.write is not None:
-        write_into(asked.write, outcomes)
+        asked.output.write_text(as_json(outcomes), encoding="utf-8")
     return int(any(outcome.met is False for outcome in outcomes))
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
-from tests.bench.measure import Outcome
+from tests.bench.measure import Figure, Outcome, Sample
 
 BEGIN, END = "<!-- begin of what `make bench` writes -->", "<!-- end of what `make bench` writes -->"
-HEAD = ("what", "reference in the same round", "ours", "reference", "value", "spread", "limit", "")
+HEAD = ("what", "reference in the same round", "ours", "reference", "value", "spread", "rounds", "limit", "")
 
 
 def machine() -> str:
@@ -33,7 +34,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     value = amount(outcome.value, unit)
     spread = f"{low:.3g} to {high:.3g}"
     cells = (amount(ours, figure.unit), amount(reference, figure.unit))
-    return (figure.what, figure.reference or "", *cells, value, spread, limit, verdict)
+    return (figure.what, figure.reference or "", *cells, value, spread, str(len(outcome.samples)), limit, verdict)
 
 
 def as_markdown(outcomes: Iterable[Outcome]) -> str:
@@ -47,23 +48,35 @@ def as_json(outcomes: Iterable[Outcome]) -> str:
     """Return every sample, for machines."""
     rows = [
         {
-            "name": outcome.figure.name,
-            "what": outcome.figure.what,
-            "reference": outcome.figure.reference,
-            "unit": outcome.figure.unit,
-            "limit": outcome.figure.limit,
-            "at_least": outcome.figure.at_least,
+            **asdict(outcome.figure),
             "value": outcome.value,
             "met": outcome.met,
             "samples": [[sample.ours, sample.reference] for sample in outcome.samples],
         }
         for outcome in outcomes
     ]
-    return json.dumps({"machine": machine(), "figures": rows}, indent=2)
+    return json.dumps({"machine": machine(), "figures": rows}, indent=2) + "\n"
 
 
-def write_into(page: Path, outcomes: Iterable[Outcome]) -> None:
-    """Put the table between the two marks of a page."""
+def read_json(text: str) -> list[Outcome]:
+    """Read back what ``as_json`` wrote."""
+    names = [field.name for field in fields(Figure)]
+    return [
+        Outcome(Figure(**{name: row[name] for name in names}), [Sample(*pair) for pair in row["samples"]])
+        for row in json.loads(text)["figures"]
+    ]
+
+
+def write_into(page: Path, outcomes: Iterable[Outcome], order: Sequence[str]) -> None:
+    """Put the table between the two marks of a page, and every sample into the JSON beside it.
+
+    Figures that were not measured this time stay as they were; ``order``: the names of all that there are.
+    """
+    beside = page.with_suffix(".json")
+    known = {each.figure.name: each for each in (read_json(beside.read_text("utf-8")) if beside.exists() else ())}
+    known |= {each.figure.name: each for each in outcomes}
+    shown = [known[name] for name in order if name in known]
+    beside.write_text(as_json(shown), encoding="utf-8")
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{as_markdown(outcomes)}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n\n{as_markdown(shown)}\n\n{END}{after}", encoding="utf-8")
