@@ -16,14 +16,12 @@ from pydantic import AwareDatetime, Field, ValidationError
 from cmscert import __version__
 from cmscert.app.plan_actions import ActionForm, Many, Strict, UndoForm
 from cmscert.errors import Fault, InputError
-from cmscert.files import Unreadable, read_regular
+from cmscert.files import Unreadable, count_values, read_regular
 from cmscert.mmp.services import SERVICES
 from cmscert.mmp.typed import typed
 from cmscert.model import plan as model
 
-LARGEST = 20 * 1024 * 1024
-MOST_VALUES = 1_000_000
-"""About 25,000 steps; 20 MB of empty lists would take 10 GB and two minutes."""
+LARGEST, MOST_VALUES = model.MOST_BYTES, model.MOST_VALUES
 
 MOST_KEYS = 20_000
 """Of one object; the most have one for each server."""
@@ -172,7 +170,7 @@ def read_plan(content: bytes, *, file: str = "plan") -> model.Plan:
 def _parsed(content: bytes, file: str) -> object:
     if len(content) > LARGEST:
         raise InputError(
-            [Fault(file=file, message="larger than 20 MB: this is no plan", reason="too-large")], hint=HINT
+            [Fault(file=file, message="larger than 40 MB: this is no plan", reason="too-large")], hint=HINT
         )
     try:
         parsed: object = json.loads(_bounded(content).decode("utf-8"), object_pairs_hook=_object)
@@ -192,7 +190,7 @@ def _parsed(content: bytes, file: str) -> object:
 
 
 def _bounded(content: bytes) -> bytes:
-    if sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+    if count_values(content) > MOST_VALUES:
         raise _BentError("more values than any plan holds")
     return content
 

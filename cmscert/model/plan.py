@@ -17,6 +17,9 @@ from cmscert.model.observed import Binding
 from cmscert.model.origin import Origin
 
 PLAN_FORMAT = "cmscert.plan/1"
+MOST_BYTES = 40_000_000
+MOST_VALUES = 1_000_000
+"""About 23,000 steps. Without a limit on values, 20 MB of empty lists would take 10 GB and two minutes."""
 Severity = Literal["error", "warning", "notice"]
 
 

@@ -202,7 +202,7 @@ BAD: list[tuple[str, bytes, str]] = [
     ("not JSON", b"{", "not json"),
     ("nested too deeply", DEEP, "nested too deeply"),
     ("a number too long", LONG, "too long"),
-    ("too large", b" " * (LARGEST + 1), "more than the 21 mb that are read"),
+    ("too large", b" " * (LARGEST + 1), "more than the 40 mb that are read"),
     ("no object", b"[]", "not a plan"),
     ("no format", b"{}", "not a plan"),
     ("another document", b'{"format": "cmscert.run/1"}', "not a plan"),

@@ -143,6 +143,19 @@ def test_a_plan_for_people_keeps_codes_and_the_saved_plan(cli: Cli, rig: MakeRig
     assert cli("plan", lab.inventory, "--format", form).code == 4
 
 
+def test_a_plan_that_could_not_be_read_back_is_not_saved(
+    cli: Cli, rig: MakeRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan larger than what is read back ends as wrong input, says what to do, and no file is written."""
+    monkeypatch.setattr("cmscert.model.plan.MOST_VALUES", 10)
+    ran = cli("plan", rig().inventory, "--save", tmp_path / "p.json")
+
+    assert (ran.code, ran.out) == (3, "")
+    assert "larger than what can be read back" in ran.err
+    assert "--select" in ran.err
+    assert not (tmp_path / "p.json").exists()
+
+
 def test_a_runbook_names_the_material_at_hand(cli: Cli, rig: MakeRig) -> None:
     """Each upload says which files of this machine it is made of, and no key stands on the page."""
     lab = rig()

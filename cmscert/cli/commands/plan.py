@@ -31,16 +31,28 @@ def command(output: Output, inventory: Path, save: Path | None, parallel: int, *
     """Say what differs, why, and the ordered steps; reads only."""
     made, failures, draw = (_overview if output.form == "html" else _plan)(output, inventory, parallel)
     if save is not None:
-        from cmscert.mmp.services import SERVICES
-        from cmscert.reports.plan_document import dump, plan_document
-
-        write_file(save, dump(plan_document(made, SERVICES)))
+        write_file(save, _saved(made, save))
     output.result(draw())
     output.failures(failures)
     if save is not None:
         output.say(f"saved; to apply exactly this: {program()} apply {inventory} --plan {save}")
     codes = [NODE] if made.unread else []
     return first_of([*codes, CHANGES] if detailed_exitcode and made.steps else codes)
+
+
+def _saved(made: Plan, save: Path) -> str:
+    """Write a plan down. Raises InputError where it is larger than what is read back."""
+    from cmscert.errors import Fault, InputError
+    from cmscert.files import count_values
+    from cmscert.mmp.services import SERVICES
+    from cmscert.model.plan import MOST_BYTES, MOST_VALUES
+    from cmscert.reports.plan_document import dump, plan_document
+
+    text = dump(plan_document(made, SERVICES))
+    if len(text) > MOST_BYTES or count_values(text.encode()) > MOST_VALUES:
+        message = f"a plan of {len(made.steps):,} steps is larger than what can be read back: it is not saved"
+        raise InputError([Fault(file=str(save), message=message, reason="too-large")], hint="plan in parts: --select")
+    return text
 
 
 def _plan(output: Output, inventory: Path, parallel: int) -> Made:
