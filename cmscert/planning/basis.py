@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 
 from cmscert.model.names import service_of
 from cmscert.model.observed import Binding, ObservedServer, ServiceState, same_files
@@ -21,9 +22,9 @@ _ORDER = ("release", "service", "slot", "database", "content", "file", "served",
 
 
 def basis_of(observed: ObservedServer) -> tuple[str, dict[str, str]]:
-    """Return the whole digest of what was read, and the short ones by part."""
+    """Return the whole digest of what was read, and the short ones by part, each text once for all servers."""
     parts = observed.parts()
-    return observed.digest(parts), {name: digest[:SHORT] for name, digest in parts.items()}
+    return observed.digest(parts), {intern(name): intern(digest[:SHORT]) for name, digest in parts.items()}
 
 
 def basis_parts(observed: ObservedServer) -> dict[str, str]:
