@@ -58,11 +58,13 @@ class Shortfall:
     """What is not as it must be.
 
     ``final``: waiting does not mend it. ``within``: seconds in which waiting may mend it; None for all there is.
+    ``unbound``: a slot does not hold what was bound to it.
     """
 
     why: str
     final: bool = False
     within: float | None = None
+    unbound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +268,7 @@ def _screen(must: ServiceMust, state: Reading[ServiceState], notes: list[str]) -
             notes.append(f"the screen does not show {binding.slot}")
         elif not same_files(found, binding):
             why = f"{binding.slot} is bound to {_files(found)}, not to {_files(binding)}"
-            return Shortfall(why=why, within=SCREEN_LAGS)
+            return Shortfall(why=why, within=SCREEN_LAGS, unbound=True)
     if state.value.enabled != must.enabled and not must.refused:
         return Shortfall(why=f"{must.row.name} is {_running(state.value)}")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -32,10 +32,6 @@ from cmscert.model.readings import Known
 from cmscert.pki.keys import PrivateKey
 from cmscert.transport.session import WriteSession
 
-TOGETHER = 3
-"""Bindings of a stopped service that are sent at once. Two cost no more round trips one after the other than two at
-once with a look whether both took effect."""
-
 Transfer = tuple[Literal["get", "put", "remove"], str]
 
 
@@ -56,6 +52,11 @@ class Attempt:
     sent: int = 0
     put: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def binds_several(self) -> bool:
+        """Whether more than one slot is bound while a service is down."""
+        return sum(line.binding is not None for line in self.lines) > 1
 
     @property
     def at_end(self) -> bool:
@@ -122,27 +123,21 @@ async def send(
     *,
     material: Material,
     scribe: Scribe,
-    unbound: Callable[[Sequence[Line]], Awaitable[Sequence[Line]]] | None = None,
+    together: bool = False,
 ) -> None:
     """Send all lines of an action, in order; stop at the first that fails.
 
-    ``unbound``: looks which of these lines took no effect; with it, three bindings and more of a stopped service are
-    sent at once. Several channels on one connection are sourced ([S1]), changes side by side are not: what is not bound
-    afterwards is typed again, one line after the other. Raises NodeError; UnexpectedAnswer for a FAILURE
-    line, an unknown command, or a check that says no. ``attempt`` tells how far it came. Every line is written down
-    here, so a session that notes questions is not needed.
+    ``together``: what is bound while a service is down is sent at once. Several channels on one connection are sourced
+    ([S1]), changes side by side are not, so whoever asks for that has to look whether all took effect. Raises
+    NodeError; UnexpectedAnswer for a FAILURE line, an unknown command, or a check that says no. ``attempt`` tells how
+    far it came. Every line is written down here, so a session that notes questions is not needed.
     """
     session = behind(session)
     moves = _transfers(action)
     held = b""
-    for line, *more in _in_turn(attempt.lines, together=unbound is not None):
-        if more and unbound is not None:
-            await _told_together(session, action, (line, *more), attempt, scribe)
-            for missed in await unbound((line, *more)):
-                await _told_alone(session, action, missed, attempt, scribe)
-            continue
+    for line, *more in _in_turn(attempt.lines, together=together):
         if line.command is not None:
-            await _told_alone(session, action, line, attempt, scribe, new=True)
+            await _told_together(session, action, (line, *more), attempt, scribe)
             continue
         await scribe.sending(line)
         attempt.sent += 1
@@ -152,31 +147,18 @@ async def send(
 
 
 def _in_turn(lines: tuple[Line, ...], *, together: bool) -> Iterator[tuple[Line, ...]]:
-    """Yield lines that may be sent together: enough bindings of a stopped service, so that a look at them pays."""
+    """Yield lines that are sent together; most stand alone."""
     for binds, found in groupby(lines, key=lambda line: line.binding is not None):
-        several = tuple(found)
-        if together and binds and len(several) >= TOGETHER:
-            yield several
+        if binds and together:
+            yield tuple(found)
         else:
-            yield from ((line,) for line in several)
-
-
-async def _told_alone(
-    session: WriteSession, action: Action, line: Line, attempt: Attempt, scribe: Scribe, *, new: bool = False
-) -> None:
-    """Send a command; ``new``: it is a line of the action that was not sent yet."""
-    assert line.command is not None  # noqa: S101 - transfers go another way
-    await scribe.sending(line)
-    attempt.sent += new
-    reply = await _told(session, line.command)
-    scribe.received(line, reply.shown, reply.seconds)
-    _judge(session.server, action, reply, attempt)
+            yield from ((line,) for line in found)
 
 
 async def _told_together(
     session: WriteSession, action: Action, lines: tuple[Line, ...], attempt: Attempt, scribe: Scribe
 ) -> None:
-    """Send commands at once, as a service is down meanwhile; every answer is waited for and written down."""
+    """Send commands at once, one or several; every answer is waited for and written down."""
     await scribe.sending(*lines)
     attempt.sent += len(lines)
     commands = (line.command for line in lines if line.command is not None)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from cmscert.apply.database import Clockwork, DatabaseTurns, Membership
 from cmscert.apply.questions import at_once
@@ -17,7 +16,7 @@ from cmscert.errors import AnswerTimeout, ConnectionLost, NodeError, UnexpectedA
 from cmscert.mmp.lines import Line, lines
 from cmscert.model.database import DatabaseState
 from cmscert.model.events import Event
-from cmscert.model.observed import ObservedServer, same_files
+from cmscert.model.observed import ObservedServer
 from cmscert.model.plan import Action, CheckFiles, DatabaseAction, PutFile, Rebind, Restart, RestoreFile, Step, Undo
 from cmscert.model.readings import Known, Unread
 from cmscert.observe.asking import attempt as attempted
@@ -196,17 +195,27 @@ class ServerTurns:
 
     async def _carry_out(self, step: Step, action: Action, must: Must, limit: float | None = None) -> Attempt:
         begun = self._means.clock()
+        short, lost = await self._try(step, action, must, limit, together=not _goes_back(must))
+        if short is not None and short.unbound and self._attempts[step.id].binds_several:
+            # Nobody knows whether a server takes changes side by side ([UNK]): this one did not.
+            left = None if limit is None else limit - (self._means.clock() - begun).total_seconds()
+            short, lost = await self._try(step, action, must, left, together=False)
+        if short is not None:
+            reason = short.why if lost is None else f"{why(lost)}; {short.why}"
+            raise UnexpectedAnswer(self.server, reason) from lost
+        return self._attempts[step.id]
+
+    async def _try(
+        self, step: Step, action: Action, must: Must, limit: float | None, *, together: bool
+    ) -> tuple[Shortfall | None, NodeError | None]:
+        """Send the lines of an action and look; returns what is not as it must be, and how the last answer was lost."""
+        begun = self._means.clock()
         attempt = self._attempts[step.id] = Attempt(lines=self.lines(action))
         scribe = self._means.scribe(step)
         lost: NodeError | None = None
         try:
             await send(
-                self.node.session,
-                action,
-                attempt,
-                material=self._means.material,
-                scribe=scribe,
-                unbound=partial(self._unbound, action.service) if isinstance(action, Rebind) else None,
+                self.node.session, action, attempt, material=self._means.material, scribe=scribe, together=together
             )
         except (ConnectionLost, AnswerTimeout) as error:
             if not attempt.at_end or isinstance(action, CheckFiles):
@@ -228,18 +237,7 @@ class ServerTurns:
             sleep=self._means.sleep,
             clock=self._means.clock,
         )
-        if short is not None:
-            reason = short.why if lost is None else f"{why(lost)}; {short.why}"
-            raise UnexpectedAnswer(self.server, reason) from lost
-        return attempt
-
-    async def _unbound(self, service: str, sent: Sequence[Line]) -> Sequence[Line]:
-        """Return the lines whose bindings a fresh screen does not show: all of them where it cannot be read."""
-        screen = await self.node.state(service)
-        if not isinstance(screen, Known):
-            return sent
-        wanted = [(line, line.binding) for line in sent if line.binding is not None]
-        return [line for line, binding in wanted if not same_files(screen.value.binding(binding.slot), binding)]
+        return short, lost
 
     async def _look(self, must: Must, attempt: Attempt, *, unsure: bool, kept: Kept | None = None) -> Shortfall | None:
         return await look(
@@ -311,6 +309,10 @@ def _bound_files(steps: tuple[Step, ...]) -> Iterator[str]:
         for action in (step.action, step.undo):
             for binding in action.bindings if isinstance(action, Rebind) else ():
                 yield from binding.files
+
+
+def _goes_back(must: Must) -> bool:
+    return must.service is not None and must.service.back
 
 
 def _database(observed: ObservedServer) -> DatabaseState:

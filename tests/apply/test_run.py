@@ -103,48 +103,44 @@ def _under_way(node: ToyNode) -> list[tuple[str, ...]]:
     return most
 
 
-@pytest.mark.parametrize(("slots", "together"), [(SLOTS, 3), (SLOTS[:2], 1)])
-async def test_slots_are_bound_side_by_side_while_their_service_is_down(
-    toy: ToyRun, slots: tuple[str, ...], together: int
-) -> None:
-    """Three lines and more between stop and start do not wait for each other's answers; the start waits for all."""
-    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in slots))
+async def test_slots_are_bound_side_by_side_while_their_service_is_down(toy: ToyRun) -> None:
+    """The lines between the stop and the start do not wait for each other's answers; the start waits for all."""
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
     await toy.look()
     most = _under_way(node)
-    assert (await toy.run(_webbridge(toy, *slots))).result == "applied"
-    assert most[0] == ("webbridge3 disable",)
-    assert max(map(len, most)) == together
-    assert most[-1] == ("webbridge3 enable",)
-    assert len(most) == 2 + len(slots)
-
-
-async def test_a_binding_that_was_lost_beside_others_is_typed_again(toy: ToyRun) -> None:
-    """Nobody knows whether a server takes changes side by side: what is not bound before the start is typed again."""
-    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
-    lost = typed(_webbridge(toy, "c2w"))
-    node.faults[lost] = ["lie"]
     assert (await toy.run(_webbridge(toy, *SLOTS))).result == "applied"
-    assert [line for line in node.session.typed("do") if line in {lost, "webbridge3 enable"}] == [
-        lost,
-        lost,
-        "webbridge3 enable",
-    ]
+    assert most[0] == ("webbridge3 disable",)
+    assert max(map(len, most)) == len(SLOTS)
+    assert most[-1] == ("webbridge3 enable",)
+    assert len(most) == 2 + len(SLOTS)
 
 
-async def test_without_a_screen_all_bindings_are_typed_again(toy: ToyRun) -> None:
-    """Whoever cannot look types them one after the other."""
+async def test_on_the_way_back_one_line_follows_the_other(toy: ToyRun) -> None:
+    """Where something has failed already, nothing is tried that no source vouches for."""
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
+    node.faults["webbridge3 enable"] = ["failure"]
+    await toy.look()
+    most = _under_way(node)
+    assert (await toy.run(_webbridge(toy, *SLOTS))).result == "rolled-back"
+    assert max(map(len, most[5:])) == 1
+
+
+@pytest.mark.parametrize(("losses", "result"), [(1, "applied"), (2, "rolled-back")])
+async def test_what_was_lost_beside_others_is_bound_once_more(toy: ToyRun, losses: int, result: str) -> None:
+    """Nobody knows whether a server takes changes side by side: one that did not gets them one by one, once."""
     node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
     await toy.look()
-    do, line = node.session.do, typed(_webbridge(toy, "c2w"))
+    node.faults[typed(_webbridge(toy, "c2w"))] = ["lie"] * losses
+    most = _under_way(node)
+    assert (await toy.run(_webbridge(toy, *SLOTS))).result == result
+    assert [len(each) for each in most[:10]] == [1, 3, 3, 3, 1, 1, 1, 1, 1, 1]
 
-    async def told(command: Command) -> Reply:
-        if command.typed == line and node.session.typed("do").count(line) == 0:
-            node.faults["webbridge3"] = ["garbage"]
-        return await do(command)
 
-    node.session.do = told  # type: ignore[method-assign]  # looked at on its way
-    assert (await toy.run(_webbridge(toy, *SLOTS))).result == "applied"
-    assert node.session.typed("do").count(line) == 2
+async def test_one_slot_that_is_not_bound_is_not_tried_again(toy: ToyRun) -> None:
+    """It had no neighbour that could be to blame."""
+    node = toy.add("core1", *(f"webbridge3/{slot}" for slot in SLOTS))
+    node.faults[typed(_webbridge(toy, "c2w"))] = ["lie"]
+    assert (await toy.run(_webbridge(toy, "c2w"))).result == "rolled-back"
 
 
 async def test_every_answer_of_lines_that_were_sent_at_once_is_written_down(toy: ToyRun) -> None:
