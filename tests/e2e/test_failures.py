@@ -90,7 +90,21 @@ def test_success_but_not_listening(made: Any, cli: Cli) -> None:  # noqa: ANN401
 
 def test_command_that_lies(made: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
     """A set command that says nothing and does nothing is found out by reading back."""
-    failed_once(made, cli, "webbridge3 https certs", Faults(lie=("webbridge3 https certs",)))
+    failed_once(made, cli, "turn certs", Faults(lie=("turn certs",)))
+
+
+def test_a_slot_that_misses_its_binding_beside_others(made: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
+    """Where several slots are bound at once and one does not take, they are bound once more, one by one."""
+    node = made.node("cms")
+
+    def once(line: str) -> None:
+        made.on("cms", line, lambda: setattr(node, "faults", Faults()))
+        node.faults = Faults(lie=("webbridge3 https certs",))
+
+    made.on("cms", "webbridge3 https certs", lambda: once("webbridge3 enable"))
+    run = failing(made, cli, 0)
+
+    assert outcome(run, "bind") == {"done"}
 
 
 def test_failure_at_a_set_command(made: Any, cli: Cli) -> None:  # noqa: ANN401 - the bench of conftest
