@@ -31,12 +31,13 @@ from cmscert.planning.interrupted import (
     with_copies,
 )
 from cmscert.planning.notices import notices
+from cmscert.planning.numbering import number
 from cmscert.planning.peers import Place
 from cmscert.planning.predict import predict
 from cmscert.planning.removal import removable
 from cmscert.planning.sight import Sight, see
 from cmscert.planning.stages import stage
-from cmscert.planning.steps import Drafting, draft_services, in_order, number, services_gate
+from cmscert.planning.steps import Drafting, draft_services, in_order, services_gate
 from cmscert.planning.targets import LOADED_ONLY, TRUST_ONLY, Target, identity_target
 from cmscert.planning.trust import Move, Scope, find_views, move
 

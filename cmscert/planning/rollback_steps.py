@@ -12,10 +12,11 @@ from cmscert.model.plan import Action, CheckFiles, Impact, PutFile, Rebind, Rest
 from cmscert.model.readings import Known
 from cmscert.planning.backwards import Files, backwards
 from cmscert.planning.file_names import content_id, saved_name
+from cmscert.planning.numbering import number
 from cmscert.planning.past import Overwritten, Past, Place, is_key
 from cmscert.planning.retrace import Back, Retraced
 from cmscert.planning.sight import Sight
-from cmscert.planning.steps import Draft, number, services_gate
+from cmscert.planning.steps import Draft, services_gate
 from cmscert.planning.stock import Stock
 from cmscert.planning.targets import Role
 
